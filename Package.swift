@@ -1,0 +1,47 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The arrows of docs/architecture.md run only downwards; scripts/lint-imports.sh holds the sources against them.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "ctr",
+    products: [
+        .library(name: "Kernel", targets: ["Kernel"]),
+        .library(name: "Model", targets: ["Model"]),
+        .library(name: "Namespaces", targets: ["Namespaces"]),
+        .library(name: "Cgroups", targets: ["Cgroups"]),
+        .library(name: "Storage", targets: ["Storage"]),
+        .library(name: "Runtime", targets: ["Runtime"]),
+        .executable(name: "ctr", targets: ["ctr"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CSeccomp", providers: [.apt(["libseccomp-dev"])]),
+        .systemLibrary(name: "CCap", providers: [.apt(["libcap-dev"])]),
+        module("Kernel", ["CLinux"]),
+        module("Model", ["Kernel"]),
+        module("Namespaces", ["Kernel", "Model", "CSeccomp", "CCap"]),
+        module("Cgroups", ["Kernel", "Model"]),
+        module("Storage", ["Kernel", "Model"]),
+        module("Runtime", ["Kernel", "Model", "Namespaces", "Cgroups", "Storage"]),
+        .executableTarget(
+            name: "ctr",
+            dependencies: [
+                "Model", "Runtime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)
