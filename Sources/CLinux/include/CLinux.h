@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -344,6 +345,23 @@ CTR_CONST(S_IFIFO); CTR_CONST(S_IFSOCK);
 CTR_CONST(STATX_BASIC_STATS); CTR_CONST(STATX_BTIME); CTR_CONST(STATX_MNT_ID);
 CTR_CONST(LOCK_SH); CTR_CONST(LOCK_EX); CTR_CONST(LOCK_NB); CTR_CONST(LOCK_UN);
 
+// ---- storage: what unistd.h shows only under _GNU_SOURCE ---------------------------------------------------------
+CTR_VALUE(SEEK_DATA, 3); CTR_VALUE(SEEK_HOLE, 4);
+CTR_CONST(STATX_SIZE); CTR_CONST(STATX_TYPE);
+static inline long ctr_syncfs(int fd) { return ctr_ret(syscall(SYS_syncfs, fd)); }
+static inline long ctr_pipe2(int *fds, int flags) { return ctr_ret(syscall(SYS_pipe2, fds, flags)); }
+static inline long ctr_copy_file_range(int from, int64_t *_Nullable offset, int to, int64_t *_Nullable target,
+                                       size_t size) {
+    return ctr_ret(syscall(SYS_copy_file_range, from, offset, to, target, size, 0));
+}
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+static inline long ctr_spawn_close_from(posix_spawn_file_actions_t *actions, int from) {
+    return -(long)posix_spawn_file_actions_addclosefrom_np(actions, from);
+}
+// Signal dispositions are a union of function pointers: this saves one whole and puts it back.
+static inline long ctr_sigaction(int signal, const struct sigaction *_Nullable set, struct sigaction *_Nullable old) {
+    return ctr_ret(sigaction(signal, set, old));
+}
 
 #pragma clang assume_nonnull end
 #endif
