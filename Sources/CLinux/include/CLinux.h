@@ -118,10 +118,6 @@ static inline unsigned ctr_major(uint64_t device) { return major(device); }
 static inline unsigned ctr_minor(uint64_t device) { return minor(device); }
 static inline uint64_t ctr_makedev(unsigned major_, unsigned minor_) { return makedev(major_, minor_); }
 
-static inline long ctr_mknodat(int dir, const char *path, unsigned mode, uint64_t device) {
-    return ctr_ret(syscall(SYS_mknodat, dir, path, mode, (unsigned)device));
-}
-
 // ---- mounts ------------------------------------------------------------------------------------------------------
 static inline long ctr_open_tree(int dir, const char *path, unsigned flags) {
     return ctr_ret(syscall(SYS_open_tree, dir, path, flags));
@@ -299,8 +295,6 @@ static inline long ctr_interface_up(int socket, const char *name) {
     request.ifr_flags = 0x41; // IFF_UP | IFF_RUNNING
     return ctr_ret(ioctl(socket, 0x8914 /* SIOCSIFFLAGS */, &request));
 }
-
-static inline long ctr_pipe2(int *ends) { return ctr_ret(syscall(SYS_pipe2, ends, __O_CLOEXEC)); }
 
 // ---- constants that Swift's importer drops or types oddly --------------------------------------------------------
 #define CTR_CONST(name) static const int64_t CTR_##name = (int64_t)(name)
