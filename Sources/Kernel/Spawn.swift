@@ -96,6 +96,9 @@ public struct ToolProcess: ~Copyable {
         while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
     }
 
+    /// Lets it live on without us. It is reaped by whoever adopts it.
+    public consuming func detach() { discard self }
+
     /// Waits for its end. The corresponding call is `waitpid(2)`.
     public consuming func wait() throws(SysError) -> Status {
         let pid = pid
@@ -106,26 +109,17 @@ public struct ToolProcess: ~Copyable {
     }
 }
 
+extension FD {
+    /// A descriptor of its own for standard input, output or error (0, 1, 2); one that is closed becomes /dev/null.
+    public static func standard(_ number: Int32) throws(SysError) -> FD {
+        try duplicateStandard(number)
+    }
+}
+
 private func duplicateStandard(_ number: Int32) throws(SysError) -> FD {
     let r = ctr_fcntl(number, Int32(CTR_F_DUPFD_CLOEXEC), 3)
     if r == -Int(EBADF) { return try open("/dev/null", [.readWrite]).duplicate() }
     return FD(owning: Int32(try check(r, "fcntl")))
-}
-
-/// A NULL-terminated array of C strings, freed with it.
-private final class CStrings {
-    let pointers: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
-    private let count: Int
-    init(_ strings: [String]) {
-        count = strings.count
-        pointers = .allocate(capacity: count + 1)
-        for (i, s) in strings.enumerated() { (pointers + i).initialize(to: strdup(s)) }
-        (pointers + count).initialize(to: nil)
-    }
-    deinit {
-        for i in 0..<count { free(pointers[i]) }
-        pointers.deallocate()
-    }
 }
 
 /// The two ends of a pipe.

@@ -1,4 +1,4 @@
-public import Kernel
+internal import Kernel
 public import Model
 
 /// The last steps of every process that enters a VPS, by start or by exec: from root of the VPS with all descriptors
@@ -51,7 +51,10 @@ public struct Entry: Sendable {
     }
 
     private func dropPrivileges() throws(SysError) {
-        try capabilities.apply(user: user, noNewPrivileges: noNewPrivileges, seccomp: seccomp)
+        try Credentials.setGroups(user.additionalGids)
+    }
+
+    mutating func setUser(_ name: String, root: SharedFD) throws(CtrError) {
     }
 
     /// Executes the program: a name with a slash as it is, another along PATH, as execvp(3) does.

@@ -30,7 +30,7 @@ public struct Join: Sendable {
     ///
     /// The caller must be root and have one thread; later children of it are born in the VPS's pid namespace.
     /// - Parameter target: the VPS's first process.
-    public consuming func start(_ target: borrowing ProcessHandle) throws(CtrError) -> StartedProcess {
+    public func start(_ target: borrowing ProcessHandle) throws(CtrError) -> StartedProcess {
         try requireOneThread()
         var join = self
         if let userName {
@@ -98,14 +98,14 @@ public struct Join: Sendable {
         CurrentProcess.exitNow(125)
     }
 
-    /// A pseudoterminal of the VPS. Its /dev is the guest's to change, so what is opened is looked at first.
+    /// A pseudoterminal of the VPS. Its /dev is the guest's to change, so what was opened is looked at.
     private func openTerminal() throws(SysError) -> FD {
         let root = try open("/", [.path, .directory])
-        let found = try RootPath.locate("dev/pts/ptmx", in: root)
-        guard try found.status().node == DeviceNumber(major: 5, minor: 2) else {
+        let master = try root.open(
+            "dev/pts/ptmx", [.readWrite, .noControllingTerminal, .nonBlocking], resolve: [.inRoot, .noMagicLinks])
+        guard try master.status().node == DeviceNumber(major: 5, minor: 2) else {
             throw SysError("open", Errno.noDevice, "/dev/pts/ptmx")
         }
-        return try root.open(
-            "dev/pts/ptmx", [.readWrite, .noControllingTerminal, .nonBlocking], resolve: [.inRoot, .noMagicLinks])
+        return master
     }
 }

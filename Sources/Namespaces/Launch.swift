@@ -52,7 +52,7 @@ public struct Launch: Sendable {
     /// The caller must be root and have one thread. Its mount namespace, working directory and ids are the same
     /// afterwards. Whatever fails, no process stays.
     /// - Throws: ``CtrError`` naming the step.
-    public consuming func start() throws(CtrError) -> StartedProcess {
+    public func start() throws(CtrError) -> StartedProcess {
         try requireOneThread()
         var launch = self
         let userns = try makeMappingNamespace()
