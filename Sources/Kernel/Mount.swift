@@ -90,6 +90,8 @@ public struct FileSystemContext: ~Copyable {
             try check(ctr_fsopen(t, UInt32(CTR_FSOPEN_CLOEXEC)), "fsopen", type)
         }
         fd = FD(owning: Int32(number))
+        // What mountinfo shows as the source; without one it says "none".
+        try set("source", type)
     }
 
     /// Sets `key=value`.

@@ -64,7 +64,7 @@ public enum Timestamp {
 /// Bytes that nobody can guess. The corresponding call is `getrandom(2)`.
 public func randomBytes(_ count: Int) throws(SysError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
-    try check(ctr_ret(getrandom(&bytes, count, 0)), "getrandom")
+    try check(ctr_getrandom(&bytes, count), "getrandom")
     return bytes
 }
 

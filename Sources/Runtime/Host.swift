@@ -1,4 +1,4 @@
-public import Kernel
+internal import Kernel
 public import Model
 
 /// Where ctr keeps things on this host: the two directories of `docs/files.md`.

@@ -1,5 +1,5 @@
 internal import Cgroups
-public import Kernel
+internal import Kernel
 public import Model
 internal import Namespaces
 
@@ -88,5 +88,29 @@ struct RunningInit: ~Copyable {
             if error.errno == Errno.noProcess || error.errno == Errno.noEntry { return nil }
             throw CtrError(.io, "process \(state.pid) of VPS \(files.name)", cause: error)
         }
+    }
+}
+
+/// A running VPS that a verb is about to act on.
+struct RunningTarget: ~Copyable {
+    let files: VPSFiles
+    let config: VPSConfig
+    let process: RunningInit
+
+    /// - Throws: `notFound` for an unknown VPS, `failed` for one that does not run.
+    static func find(_ name: String, on host: Host) throws(CtrError) -> RunningTarget {
+        let files = try VPSFiles(name, host: host)
+        guard let config = try files.config() else { throw VPSFiles.unknown(name) }
+        guard let process = try RunningInit.find(files) else {
+            try Recovery(host: host).sweep(name)
+            throw CtrError(.failed, "VPS \(name): not running")
+        }
+        return RunningTarget(files: files, config: config, process: process)
+    }
+}
+
+extension VPSFiles {
+    static func unknown(_ name: String) -> CtrError {
+        CtrError(.notFound, "VPS \(name): no such VPS (see ctr list)")
     }
 }

@@ -39,9 +39,9 @@ public struct Run: Codable, Sendable {
             let spec = try config.spec(
                 layers: sealed.layerPaths, disk: "\(place.files.path)/disk",
                 mountPoint: "\(place.files.statePath)/root")
-            var launch = Launch(
-                spec: spec, entry: try isolation.entry(config, spec: spec), cgroup: isolation.cgroup.join,
-                streams: streams)
+            var entry = try Isolation.entry(config, process: spec.process, host: host)
+            if config.ephemeral { entry.parentDeathSignal = Signal.kill }
+            var launch = Launch(spec: spec, entry: entry, cgroup: isolation.cgroup.join, streams: streams)
             launch.userName = config.user
             let process = try launch.start()
             // While the child builds its side on another processor.
@@ -73,7 +73,8 @@ final class VPSPlace {
     /// - Throws: `cannotCreate` if a VPS of that name exists.
     static func make(_ wanted: String?, on host: Host) throws(CtrError) -> VPSPlace {
         while true {
-            let name = try wanted ?? randomName()
+            let name: String
+            if let wanted { name = wanted } else { name = try randomName() }
             if wanted != nil { try Recovery(host: host).sweep(name) }
             let files = try VPSFiles(name, host: host)
             do throws(SysError) {

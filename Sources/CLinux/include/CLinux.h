@@ -229,6 +229,7 @@ static inline long ctr_prlimit(int pid, int resource, const struct rlimit *_Null
 static inline long ctr_getcwd(char *buffer, size_t size) { return ctr_ret(syscall(SYS_getcwd, buffer, size)); }
 static inline long ctr_sethostname(const char *name, size_t size) { return ctr_ret(syscall(SYS_sethostname, name, size)); }
 static inline long ctr_setdomainname(const char *name, size_t size) { return ctr_ret(syscall(SYS_setdomainname, name, size)); }
+static inline long ctr_getrandom(void *buffer, size_t size) { return ctr_ret(syscall(SYS_getrandom, buffer, size, 0)); }
 static inline _Noreturn void ctr_exit(int status) { _exit(status); }
 
 // ---- sockets and signals -----------------------------------------------------------------------------------------

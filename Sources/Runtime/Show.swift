@@ -1,0 +1,45 @@
+internal import Cgroups
+internal import Kernel
+public import Model
+
+/// All that is known of one VPS.
+public struct VPSDetails: Codable, Sendable {
+    public var summary: VPSSummary
+    public var config: VPSConfig
+    public var state: VPSState?
+    public var lastRun: LastRun?
+    /// What it uses now; nil where it does not run.
+    public var usage: VPSUsage?
+}
+
+/// What a running VPS uses. Bytes, microseconds, counts.
+public struct VPSUsage: Codable, Sendable {
+    public var memoryBytes: Int64?
+    public var memoryLimitBytes: Int64?
+    public var cpuMicroseconds: Int64?
+    public var processes: Int64?
+}
+
+/// `ctr show`.
+public enum Show {
+    public static func details(_ name: String, on host: Host) throws(CtrError) -> VPSDetails {
+        try Recovery(host: host).sweep(name)
+        let files = try VPSFiles(name, host: host)
+        guard let config = try files.config(), let summary = try VPSList.summary(files) else {
+            throw VPSFiles.unknown(name)
+        }
+        var details = VPSDetails(summary: summary, config: config)
+        if summary.status != .stopped {
+            details.state = try files.state()
+            details.usage = try usage(name, on: host)
+        }
+        if let directory = try files.directory() {
+            details.lastRun = try VPSFiles.read("last.json", in: directory, of: name)
+        }
+        return details
+    }
+
+    private static func usage(_ name: String, on host: Host) throws(CtrError) -> VPSUsage {
+        VPSUsage()
+    }
+}
