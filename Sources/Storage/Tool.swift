@@ -47,6 +47,20 @@ struct Tool: ~Copyable {
             scratch: scratch)
     }
 
+    /// Starts a program whose stdin is written through the returned descriptor, until that is closed.
+    static func writing(
+        _ name: String, package: String, _ arguments: [String], stdout: ToolProcess.Stream, scratch: SharedFD,
+        input: inout SharedFD?
+    ) throws(CtrError) -> Tool {
+        let pipe = try describing("start \(name)") { () throws(SysError) in try Pipe() }
+        input = pipe.writing
+        return try Tool(
+            name, package: package, arguments, stdin: .file(pipe.reading), stdout: stdout, scratch: scratch)
+    }
+
+    /// Asks it to end, and waits until it has removed what it made. The caller has closed its end of any pipe.
+    consuming func stop() { _ = try? process.stop() }
+
     /// Waits for its end. Throws `code` with the last line of its complaints unless it ended with status 0.
     consuming func finish(_ code: CtrError.Code) throws(CtrError) {
         let (name, complaints) = (name, complaints)

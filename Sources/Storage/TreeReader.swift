@@ -160,11 +160,15 @@ struct TreeCopier {
     let writer: TreeWriter
     let progress: TemplateProgress
 
-    func copy() throws(CtrError) {
+    /// - Parameter change: what becomes of each entry; nil leaves it out.
+    func copy(
+        _ change: (TreeEntry) throws(CtrError) -> TreeEntry? = { (entry) throws(CtrError) in entry }
+    ) throws(CtrError) {
         var told: Int64 = 0
-        try reader.walk { (entry, file) throws(CtrError) in
+        try reader.walk { (original, file) throws(CtrError) in
+            guard let entry = try change(original) else { return }
             try writer.add(entry) { (target) throws(CtrError) in
-                if let file { try copyData(entry, file.fd, target) }
+                if let file { try copyData(entry, file.fd, target.fd) }
             }
             if writer.dataBytes - told >= 16 << 20 {
                 told = writer.dataBytes

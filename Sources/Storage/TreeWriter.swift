@@ -35,7 +35,7 @@ final class TreeWriter {
 
     /// Makes one entry. `data` writes a regular file's content into the new, empty file.
     func add(
-        _ entry: TreeEntry, data: (borrowing FD) throws(CtrError) -> Void = { (_) throws(CtrError) in }
+        _ entry: TreeEntry, data: (SharedFD) throws(CtrError) -> Void = { (_) throws(CtrError) in }
     ) throws(CtrError) {
         try budget.addEntry()
         entries += 1
@@ -115,10 +115,10 @@ final class TreeWriter {
     }
 
     private func addFile(
-        _ entry: TreeEntry, _ name: Path, _ parent: SharedFD, _ data: (borrowing FD) throws(CtrError) -> Void
+        _ entry: TreeEntry, _ name: Path, _ parent: SharedFD, _ data: (SharedFD) throws(CtrError) -> Void
     ) throws(CtrError) {
         let file = SharedFD(try create(entry, name, parent))
-        try data(file.fd)
+        try data(file)
         try kernel(entry) { () throws(SysError) in
             if entry.extents != nil { try file.fd.truncate(entry.size) }
             // chown clears setuid bits and capabilities, so they come after it.

@@ -83,13 +83,11 @@ struct Unpacker {
         return reader.globals
     }
 
-    private func copyData(of entry: TreeEntry, _ reader: TarReader, to file: borrowing FD) throws(CtrError) {
+    private func copyData(of entry: TreeEntry, _ reader: TarReader, to target: SharedFD) throws(CtrError) {
         var position: Int64 = 0
-        // A noncopyable descriptor can't be captured by the closure; its number can, through a second owner.
-        let target = SharedFD(try describing("entry \(entry.path.text)") { () throws(SysError) in try file.duplicate() })
         try reader.readData { (part, offset) throws(CtrError) in
             if offset != position {
-                do { try target.fd.seek(.start, offset) } catch { throw writer.failure(entry, error) }
+                do throws(SysError) { try target.fd.seek(.start, offset) } catch { throw writer.failure(entry, error) }
             }
             try writer.write(part, to: target.fd, of: entry)
             position = offset + Int64(part.count)
