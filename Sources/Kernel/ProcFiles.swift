@@ -75,3 +75,10 @@ extension CurrentProcess {
         nanosleep(&time, nil)
     }
 }
+
+extension CurrentProcess {
+    /// A variable of this process's environment. See getenv(3).
+    public static func environment(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }
+    }
+}

@@ -32,4 +32,4 @@ struct Pool {
   func allocate(vpsDirectory: String) throws(CtrError) -> IDRange { IDRange(base: 1_000_000 + 65536 * UInt32(CurrentProcess.pid % 1000), count: 65536) }
   func release(vpsDirectory: String) throws(CtrError) {}
 }
-enum Settings { static func idPool() throws(CtrError) -> Pool { Pool() } }
+extension Settings { static func idPool() throws(CtrError) -> Pool { Pool() } }

@@ -2,14 +2,13 @@ internal import Cgroups
 internal import Kernel
 internal import Model
 internal import Namespaces
-internal import Storage
 
 /// A VPS whose first process is a child of this one.
 struct RunningVPS {
     let place: VPSPlace
     let config: VPSConfig
     /// Held so that the template can't be removed.
-    let template: OpenTemplate
+    let template: SealedTemplate
     let cgroup: Cgroup
     let process: StartedProcess
 
