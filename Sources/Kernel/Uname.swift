@@ -10,3 +10,9 @@ public enum KernelRelease {
         return withUnsafeBytes(of: &name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 }
+
+/// The calling process's number, for names of temporary files.
+public enum CurrentProcessID {
+    /// The corresponding call is `getpid(2)`.
+    public static var number: Int32 { getpid() }
+}

@@ -7,8 +7,7 @@ public struct SeccompFilter: Equatable, Sendable {
     /// struct sock_filter after struct sock_filter, in the machine's byte order.
     public var program: [UInt8]
     public var flags: Seccomp.Flags
-    /// Names of the profile that no architecture here has: they were skipped, as docker and runc do. Empty for a filter
-    /// from the cache.
+    /// Names of the profile that no architecture here has: they were skipped, as docker and runc do.
     public var unknownNames: [String] = []
 
     /// Compiles a profile through libseccomp.
