@@ -1,0 +1,15 @@
+/// What must be remembered of a cgroup to find it again: a part of a VPS's state, valid until the host reboots.
+public struct CgroupRecord: Codable, Equatable, Sendable {
+    /// A cgroup's directory in one hierarchy.
+    public struct Directory: Codable, Equatable, Sendable {
+        /// Absolute.
+        public var path: String
+        /// In the unified hierarchy.
+        public var unified: Bool
+        /// What is limited or counted there.
+        public var controllers: [CgroupController]
+    }
+    public var directories: [Directory]
+    /// The kernel's id of the guest's root, where a user namespace maps it; nil: the host's own root.
+    public var owner: UInt32?
+}
