@@ -15,26 +15,8 @@ public struct SocketPair: ~Copyable {
         second = FD(owning: pair[1])
     }
 
-    /// Keeps the first end, closing the second.
-    public consuming func keepFirst() -> FD { first }
-    /// Keeps the second end, closing the first.
-    public consuming func keepSecond() -> FD { second }
-}
-
-/// A pipe: what is written to `write` is read from `read`. See pipe2(2).
-public struct Pipe: ~Copyable {
-    public var read: FD
-    public var write: FD
-
-    public init() throws(SysError) {
-        var pair: [Int32] = [-1, -1]
-        try check(ctr_pipe2(&pair), "pipe2")
-        read = FD(owning: pair[0])
-        write = FD(owning: pair[1])
-    }
-
-    public consuming func keepRead() -> FD { read }
-    public consuming func keepWrite() -> FD { write }
+    /// Both ends, each to be closed on its own.
+    public consuming func split() -> (SharedFD, SharedFD) { (SharedFD(first), SharedFD(second)) }
 }
 
 extension FD {

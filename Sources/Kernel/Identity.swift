@@ -31,19 +31,6 @@ public enum Identity {
     }
 }
 
-extension FD {
-    /// Makes a device node. The corresponding call is `mknodat(2)`.
-    public borrowing func makeDevice(
-        _ path: some PathConvertible, block: Bool, major: UInt32, minor: UInt32, mode: UInt32
-    ) throws(SysError) {
-        let dir = rawValue
-        let type = UInt32(block ? CTR_S_IFBLK : CTR_S_IFCHR)
-        try path.withCPath { (p) throws(SysError) in
-            _ = try check(ctr_mknodat(dir, p, type | mode, ctr_makedev(major, minor)), "mknod", path.description)
-        }
-    }
-}
-
 /// The resource limits of a process. The corresponding call is `prlimit(2)`.
 /// - Parameters:
 ///   - pid: 0 is the calling process.

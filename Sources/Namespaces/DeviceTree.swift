@@ -19,7 +19,8 @@ struct DeviceTree {
         let dev = try tmpfs(mode: "755", options: ["size": "1m", "nr_inodes": "4096"], attributes: [.noSuid])
         try dev.attach(to: target)
         for node in DeviceTree.standard {
-            try dev.makeDevice(node.name, block: false, major: node.major, minor: node.minor, mode: 0o666)
+            try dev.makeNode(
+                node.name, .character, permissions: 0o666, device: DeviceNumber(major: node.major, minor: node.minor))
         }
         for (name, target) in [
             ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
@@ -63,9 +64,9 @@ struct DeviceTree {
                 try dev.makeDirectory(components[..<end].joined(separator: "/"), mode: 0o755)
             } catch where error.errno == Errno.exists {}
         }
-        try dev.makeDevice(
-            components.joined(separator: "/"), block: device.block, major: device.major, minor: device.minor,
-            mode: device.mode)
+        try dev.makeNode(
+            components.joined(separator: "/"), device.block ? .block : .character, permissions: device.mode,
+            device: DeviceNumber(major: device.major, minor: device.minor))
     }
 
     private func tmpfs(

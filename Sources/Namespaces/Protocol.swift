@@ -1,5 +1,5 @@
-public import Kernel
-public import Model
+internal import Kernel
+internal import Model
 
 // Parent and child of a start talk over one socket pair:
 //
@@ -18,6 +18,14 @@ enum ParentMessage: UInt8 {
     case go = 1
     /// Execute the program.
     case execute = 2
+
+    /// Waits for this message, in the child.
+    func expect(on channel: SharedFD) throws(SysError) {
+        let got = try channel.fd.receive().bytes
+        // The parent is gone: nobody is there to report to.
+        if got.isEmpty { CurrentProcess.exitNow(125) }
+        if got != [rawValue] { throw SysError("receive \(got) instead of \(self)", Errno.proto) }
+    }
 }
 
 /// What the child tells the parent.

@@ -142,7 +142,7 @@ struct OverlayMount {
         // name each one where they lie on top of each other.
         for layer in lowers + [disk] { try layer.fd.attach(to: point) }
         let context = try FileSystemContext("overlay")
-        try context.set("lowerdir", lowers.map(\.fd.procPath).joined(separator: ":"))
+        try context.set("lowerdir", lowers.map { $0.fd.procPath }.joined(separator: ":"))
         try context.set("upperdir", upper.procPath)
         try context.set("workdir", work.procPath)
         return try finish(context)

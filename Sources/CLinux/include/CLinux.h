@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,10 +117,6 @@ static inline long ctr_fchmodat2(int dir, const char *path, unsigned mode, int f
 static inline unsigned ctr_major(uint64_t device) { return major(device); }
 static inline unsigned ctr_minor(uint64_t device) { return minor(device); }
 static inline uint64_t ctr_makedev(unsigned major_, unsigned minor_) { return makedev(major_, minor_); }
-
-static inline long ctr_mknodat(int dir, const char *path, unsigned mode, uint64_t device) {
-    return ctr_ret(syscall(SYS_mknodat, dir, path, mode, (unsigned)device));
-}
 
 // ---- mounts ------------------------------------------------------------------------------------------------------
 static inline long ctr_open_tree(int dir, const char *path, unsigned flags) {
@@ -299,8 +296,6 @@ static inline long ctr_interface_up(int socket, const char *name) {
     return ctr_ret(ioctl(socket, 0x8914 /* SIOCSIFFLAGS */, &request));
 }
 
-static inline long ctr_pipe2(int *ends) { return ctr_ret(syscall(SYS_pipe2, ends, __O_CLOEXEC)); }
-
 // ---- constants that Swift's importer drops or types oddly --------------------------------------------------------
 #define CTR_CONST(name) static const int64_t CTR_##name = (int64_t)(name)
 CTR_CONST(CLONE_NEWNS); CTR_CONST(CLONE_NEWUTS); CTR_CONST(CLONE_NEWIPC); CTR_CONST(CLONE_NEWUSER);
@@ -393,6 +388,23 @@ static inline long ctr_bpf_prog_get_fd_by_id(uint32_t id) {
     return ctr_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
 }
 CTR_CONST(BPF_PROG_TYPE_CGROUP_DEVICE); CTR_CONST(BPF_CGROUP_DEVICE);
+// ---- storage: what unistd.h shows only under _GNU_SOURCE ---------------------------------------------------------
+CTR_VALUE(SEEK_DATA, 3); CTR_VALUE(SEEK_HOLE, 4);
+CTR_CONST(STATX_SIZE); CTR_CONST(STATX_TYPE);
+static inline long ctr_syncfs(int fd) { return ctr_ret(syscall(SYS_syncfs, fd)); }
+static inline long ctr_pipe2(int *fds, int flags) { return ctr_ret(syscall(SYS_pipe2, fds, flags)); }
+static inline long ctr_copy_file_range(int from, int64_t *_Nullable offset, int to, int64_t *_Nullable target,
+                                       size_t size) {
+    return ctr_ret(syscall(SYS_copy_file_range, from, offset, to, target, size, 0));
+}
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+static inline long ctr_spawn_close_from(posix_spawn_file_actions_t *actions, int from) {
+    return -(long)posix_spawn_file_actions_addclosefrom_np(actions, from);
+}
+// Signal dispositions are a union of function pointers: this saves one whole and puts it back.
+static inline long ctr_sigaction(int signal, const struct sigaction *_Nullable set, struct sigaction *_Nullable old) {
+    return ctr_ret(sigaction(signal, set, old));
+}
 
 #pragma clang assume_nonnull end
 #endif

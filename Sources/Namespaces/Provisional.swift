@@ -1,0 +1,2 @@
+internal import Kernel
+public struct CapabilityPlan: Sendable { public init() {} }
