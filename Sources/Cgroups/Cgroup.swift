@@ -87,7 +87,8 @@ public struct Cgroup: Sendable {
 
     private func openPayload(of directory: CgroupDirectory) throws(SysError) -> FD {
         let root = directory.child(Cgroup.payload)
-        if try isNew || root.read("cgroup.subtree_control")?.isEmpty ?? true { return try root.open("", [.path, .directory]) }
+        let distributes = isNew ? false : try root.read("cgroup.subtree_control")?.isEmpty == false
+        if !distributes { return try root.open("", [.path, .directory]) }
         let leaf = directory.child(Cgroup.joinLeaf)
         do throws(SysError) {
             try leaf.parent.fd.makeDirectory(leaf.name, mode: 0o755)
