@@ -42,6 +42,11 @@ let package = Package(
                 "Model", "Runtime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "cgroup-probe", dependencies: ["Cgroups", "Kernel", "Model"], path: "Tests/CgroupProbe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "CgroupsTests", dependencies: ["Cgroups", "Kernel", "Model", "cgroup-probe"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,5 @@
-public import Model
 internal import Kernel
+public import Model
 
 extension Cgroup {
     /// Makes a cgroup with its limits, in those hierarchies only in which something is to be limited, counted or done.
@@ -23,10 +23,10 @@ extension Cgroup {
         let place = try CgroupPath(parent: parent, path: path)
         let plan = try LimitPlan(resources, host: host)
         let access = try devices.map { (rules) throws(CtrError) in try DeviceAccess(rules) }
-        var cgroup = Cgroup(directories: [], owner: owner, isNew: true)
+        var cgroup = Cgroup(place: place, directories: [], owner: owner, isNew: true)
         do throws(CtrError) {
             for need in try needs(host: host, plan: plan, devices: access != nil, guest: guestControllers) {
-                try cgroup.add(need, at: place)
+                try cgroup.add(need)
             }
             for setting in plan.settings where !setting.isReset { try cgroup.write(setting) }
             if let access { try cgroup.limitDevices(access) }
@@ -75,7 +75,7 @@ extension Cgroup {
     }
 
     /// Makes one directory and readies its controllers.
-    mutating func add(_ need: Need, at place: CgroupPath) throws(CtrError) {
+    mutating func add(_ need: Need) throws(CtrError) {
         let directory = try CgroupDirectory.make(
             mount: need.mount, place, controllers: need.controllers, isUnified: need.isUnified)
         directories.append(directory)
@@ -90,7 +90,7 @@ extension Cgroup {
         guard let directory = directory(of: setting.controller) else { return }
         do throws(SysError) {
             try directory.write(setting.file, setting.value)
-        } catch where error.errno == Errno.noEntry && setting.isReset {
+        } catch  where error.errno == Errno.noEntry && setting.isReset {
             return
         } catch {
             throw refusal(of: setting, in: directory, error)
@@ -106,7 +106,9 @@ extension Cgroup {
                 .unavailable, "\(what): this kernel does not offer it (it lacks the option, or it is off at boot)",
                 errno: error.errno)
         case (.memory, Errno.busy):
-            let file = setting.file.contains("memsw") ? "memory.memsw.usage_in_bytes" : "memory.usage_in_bytes"
+            let file =
+                directory.isUnified
+                ? "memory.current" : setting.file.replacingSuffix("limit_in_bytes", "usage_in_bytes")
             let usage = (try? directory.readText(file)).flatMap { Int64($0.trimmed) }
             return CtrError(
                 .busy,
@@ -129,6 +131,10 @@ extension Cgroup {
 }
 
 extension String {
+    func replacingSuffix(_ old: String, _ new: String) -> String {
+        hasSuffix(old) ? String(dropLast(old.count)) + new : self
+    }
+
     /// Without blanks and line ends around it, as the kernel's files have them.
     var trimmed: String {
         let isBlank = { (byte: UInt8) in byte == 32 || (9...13).contains(byte) }

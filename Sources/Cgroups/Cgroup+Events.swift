@@ -1,5 +1,5 @@
-public import Model
 internal import Kernel
+public import Model
 
 extension Cgroup {
     /// Whether no process is left in it.
@@ -76,7 +76,7 @@ extension CgroupDirectory {
                 try file.fd.seek(.start, 0)
                 let text = String(decoding: try file.fd.readAll(), as: UTF8.self)
                 if text.split(separator: "\n").contains(where: { $0 == line }) { return true }
-            } catch where error.errno == Errno.noDevice { return true }
+            } catch  where error.errno == Errno.noDevice { return true }
             if deadline.hasPassed { return false }
             _ = try poll.wait(milliseconds: deadline.remaining)
         }

@@ -1,5 +1,5 @@
-public import Model
 internal import Kernel
+public import Model
 
 extension Cgroup {
     /// Stops every process in it until ``thaw()``, and returns when all stand still. Where they do not in time (one
@@ -17,7 +17,8 @@ extension Cgroup {
         let stuck = (try? processes())?.first { CgroupDirectory.isUninterruptible($0) }
         do throws(SysError) { try freezer.setFrozen(false) } catch {
             throw CtrError(
-                .failed, "cgroup \(freezer.path): it could not be frozen in \(milliseconds) ms, nor thawed again: \(error)",
+                .failed,
+                "cgroup \(freezer.path): it could not be frozen in \(milliseconds) ms, nor thawed again: \(error)",
                 errno: error.errno)
         }
         throw CtrError(
@@ -29,7 +30,9 @@ extension Cgroup {
     /// Lets every process go on. Of a cgroup that is not frozen nothing changes.
     public func thaw() throws(CtrError) {
         let freezer = try freezer()
-        do throws(SysError) { try freezer.setFrozen(false) } catch { throw CtrError(cgroup: freezer.path, cause: error) }
+        do throws(SysError) { try freezer.setFrozen(false) } catch {
+            throw CtrError(cgroup: freezer.path, cause: error)
+        }
     }
 
     /// Whether it is frozen by us; a guest that froze a part of its own tree does not count.

@@ -1,5 +1,5 @@
-public import Model
 internal import Kernel
+public import Model
 
 extension Cgroup {
     /// Kills every process in it, also a frozen one and those that fork meanwhile, and waits until none is left.

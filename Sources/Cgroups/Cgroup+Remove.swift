@@ -1,5 +1,5 @@
-public import Model
 internal import Kernel
+public import Model
 
 extension Cgroup {
     /// Removes it with all cgroups that the guest made in it. Processes that are just ending are waited for, so long;
@@ -22,7 +22,9 @@ extension Cgroup {
     private func remove(_ directory: CgroupDirectory, _ deadline: Deadline) throws(CtrError) {
         do throws(SysError) {
             let gone = try poll(deadline) { () throws(SysError) in
-                do throws(SysError) { try directory.removeEmpty() } catch where error.errno == Errno.busy { return false }
+                do throws(SysError) { try directory.removeEmpty() } catch  where error.errno == Errno.busy {
+                    return false
+                }
                 return true
             }
             if gone { return }

@@ -9,6 +9,7 @@ public import Model
 /// write the host's files; but a guest with the host's root could lift its own limits wherever cgroup2 is mounted
 /// without `nsdelegate`, and could find them in its own root directory in any case.
 public struct Cgroup: Sendable {
+    let place: CgroupPath
     var directories: [CgroupDirectory]
     let owner: UInt32?
     /// Made by this value, so no guest has been in it yet.
@@ -28,9 +29,11 @@ public struct Cgroup: Sendable {
     /// What to keep in the VPS's state for ``open(_:)``.
     public var record: CgroupRecord {
         CgroupRecord(
+            path: place.components.joined(separator: "/"),
             directories: directories.map {
                 CgroupRecord.Directory(
-                    path: $0.path, unified: $0.isUnified, controllers: $0.controllers.sorted { $0.rawValue < $1.rawValue })
+                    path: $0.path, unified: $0.isUnified,
+                    controllers: $0.controllers.sorted { $0.rawValue < $1.rawValue })
             }, owner: owner)
     }
 
@@ -47,6 +50,7 @@ public struct Cgroup: Sendable {
 
     /// As ``open(_:)``, with what is left of it: for clearing up.
     public static func openWhatIsThere(_ record: CgroupRecord) throws(CtrError) -> Cgroup {
+        let place = try CgroupPath(parent: "", path: record.path)
         var directories: [CgroupDirectory] = []
         for known in record.directories {
             do throws(SysError) {
@@ -55,7 +59,7 @@ public struct Cgroup: Sendable {
                 if let directory { directories.append(directory) }
             } catch { throw CtrError(cgroup: known.path, cause: error) }
         }
-        return Cgroup(directories: directories, owner: record.owner)
+        return Cgroup(place: place, directories: directories, owner: record.owner)
     }
 
     /// What a process needs to become part of this cgroup.
@@ -93,7 +97,7 @@ public struct Cgroup: Sendable {
         do throws(SysError) {
             try leaf.parent.fd.makeDirectory(leaf.name, mode: 0o755)
             try leaf.giveAway(to: owner)
-        } catch where error.errno == Errno.exists {}
+        } catch  where error.errno == Errno.exists {}
         return try leaf.open("", [.path, .directory])
     }
 }

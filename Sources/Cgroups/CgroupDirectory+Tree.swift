@@ -57,7 +57,7 @@ extension CgroupDirectory {
                     if !gone { throw error }
                 }
             }
-        } catch where error.errno == Errno.noEntry { return [] }
+        } catch  where error.errno == Errno.noEntry { return [] }
         return all
     }
 
@@ -70,15 +70,17 @@ extension CgroupDirectory {
     func removeEmpty() throws(SysError) {
         do throws(SysError) {
             return try parent.fd.unlink(name, directory: true)
-        } catch where error.errno == Errno.noEntry {
+        } catch  where error.errno == Errno.noEntry {
             return
-        } catch where error.errno == Errno.busy {}
+        } catch  where error.errno == Errno.busy {}
         // Either processes or other cgroups are in it.
         do throws(SysError) {
             try walk(leave: { (above: borrowing FD, name: Path) throws(SysError) in
-                do throws(SysError) { try above.unlink(name, directory: true) } catch where error.errno == Errno.noEntry {}
+                do throws(SysError) { try above.unlink(name, directory: true) } catch
+                    where error.errno == Errno.noEntry
+                {}
             })
             try parent.fd.unlink(name, directory: true)
-        } catch where error.errno == Errno.noEntry {}
+        } catch  where error.errno == Errno.noEntry {}
     }
 }

@@ -17,7 +17,7 @@ struct CgroupDirectory: Sendable {
     func read(_ file: String) throws(SysError) -> [UInt8]? {
         do throws(SysError) {
             return try parent.fd.open("\(name)/\(file)", .readOnly).readAll()
-        } catch where error.errno == Errno.noEntry || error.errno == Errno.notSupported {
+        } catch  where error.errno == Errno.noEntry || error.errno == Errno.notSupported {
             return nil
         }
     }
@@ -46,7 +46,7 @@ struct CgroupDirectory: Sendable {
             _ = try parent.open(name, [.path, .directory, .noFollow])
             return Self(
                 controllers: controllers, isUnified: isUnified, parent: SharedFD(parent), name: name, path: path)
-        } catch where error.errno == Errno.noEntry {
+        } catch  where error.errno == Errno.noEntry {
             return nil
         }
     }
@@ -94,7 +94,7 @@ struct CgroupDirectory: Sendable {
     private func makeFresh() throws(SysError) {
         do throws(SysError) {
             try parent.fd.makeDirectory(name, mode: 0o755)
-        } catch where error.errno == Errno.exists {
+        } catch  where error.errno == Errno.exists {
             try removeEmpty()
             try parent.fd.makeDirectory(name, mode: 0o755)
         }

@@ -1,5 +1,5 @@
-public import Model
 internal import Kernel
+public import Model
 
 /// How this host has its cgroups: which hierarchies are mounted where, and which of them holds each controller.
 public struct CgroupHost: Equatable, Sendable {

@@ -7,7 +7,8 @@ struct CgroupPath: Equatable {
 
     /// Throws `usage` for a path that would lead elsewhere or that the kernel does not take.
     init(parent: String, path: String) throws(CtrError) {
-        let parts = (parent.isEmpty || parent == "/" ? [] : parent.split(separator: "/", omittingEmptySubsequences: true))
+        let parts =
+            (parent.isEmpty || parent == "/" ? [] : parent.split(separator: "/", omittingEmptySubsequences: true))
         components = (parts + path.split(separator: "/", omittingEmptySubsequences: false)).map(String.init)
         for name in components {
             let bytes = name.utf8
@@ -16,6 +17,9 @@ struct CgroupPath: Equatable {
             }
         }
     }
+
+    /// The directory itself, absolute.
+    func path(_ mount: String) -> String { "\(above(mount))/\(name)" }
 
     /// The directory above, absolute.
     func above(_ mount: String) -> String { ([mount] + components.dropLast()).joined(separator: "/") }

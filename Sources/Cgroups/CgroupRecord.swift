@@ -9,6 +9,8 @@ public struct CgroupRecord: Codable, Equatable, Sendable {
         /// What is limited or counted there.
         public var controllers: [CgroupController]
     }
+    /// Below the root of each hierarchy: `ctr/NAME`.
+    public var path: String
     public var directories: [Directory]
     /// The kernel's id of the guest's root, where a user namespace maps it; nil: the host's own root.
     public var owner: UInt32?

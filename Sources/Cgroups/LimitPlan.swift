@@ -36,7 +36,8 @@ struct LimitPlan: Equatable {
     // MARK: each controller
 
     private mutating func addMemory(_ r: Resources) throws(CtrError) {
-        let asked = r.memory.map { "--memory \(Size.format($0))" } ?? r.memoryHigh.map { "--memory-high \(Size.format($0))" }
+        let asked =
+            r.memory.map { "--memory \(Size.format($0))" } ?? r.memoryHigh.map { "--memory-high \(Size.format($0))" }
             ?? r.swap.map { "--swap \(Size.format($0))" }
         guard let unified = try isV2(.memory, asked) else { return }
         if unified {
@@ -82,11 +83,10 @@ struct LimitPlan: Equatable {
     }
 
     private mutating func addIO(_ r: Resources) throws(CtrError) {
+        let files = LimitPlan.v1RateFiles
         let kinds: [(option: String, v2: String, v1: String, rates: [IORate])] = [
-            ("--io-read-bps", "rbps", "blkio.throttle.read_bps_device", r.ioReadBps),
-            ("--io-write-bps", "wbps", "blkio.throttle.write_bps_device", r.ioWriteBps),
-            ("--io-read-iops", "riops", "blkio.throttle.read_iops_device", r.ioReadIops),
-            ("--io-write-iops", "wiops", "blkio.throttle.write_iops_device", r.ioWriteIops),
+            ("--io-read-bps", "rbps", files[0], r.ioReadBps), ("--io-write-bps", "wbps", files[1], r.ioWriteBps),
+            ("--io-read-iops", "riops", files[2], r.ioReadIops), ("--io-write-iops", "wiops", files[3], r.ioWriteIops),
         ]
         guard let unified = try isV2(.io, kinds.first { !$0.rates.isEmpty }?.option) else { return }
         // On v2 a line sets all rates of one device; a rate that is not named in it would keep its value.
@@ -112,6 +112,8 @@ struct LimitPlan: Equatable {
     }
 
     // MARK: helpers
+
+    static let v1RateFiles = ["read_bps", "write_bps", "read_iops", "write_iops"].map { "blkio.throttle.\($0)_device" }
 
     /// Whether a controller is in v2 (true) or v1 (false); nil where the host has none and none is asked for.
     private func isV2(_ controller: CgroupController, _ asked: String?) throws(CtrError) -> Bool? {

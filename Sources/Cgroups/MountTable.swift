@@ -38,7 +38,9 @@ struct CgroupMountTable: Equatable {
             if prefers(mount, over: v2) { v2 = mount }
         } else if type.elementsEqual("cgroup".utf8) {
             for option in fields[dash + 3].split(separator: UInt8(ascii: ",")) {
-                guard let controller = CgroupController(v1Name: String(decoding: option, as: UTF8.self)) else { continue }
+                guard let controller = CgroupController(v1Name: String(decoding: option, as: UTF8.self)) else {
+                    continue
+                }
                 if prefers(mount, over: v1[controller]) { v1[controller] = mount }
             }
         }
