@@ -42,6 +42,15 @@ let package = Package(
                 "Model", "Runtime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        // What the security tests start: it binds itself with capabilities and filters, which a test runner must not.
+        .target(name: "CSecurityProbe", path: "Tests/Probes/CSecurityProbe"),
+        .executableTarget(
+            name: "security-probe", dependencies: ["Kernel", "Model", "Namespaces", "CSecurityProbe"],
+            path: "Tests/Probes/SecurityProbe", swiftSettings: strict),
+        .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
+        .testTarget(
+            name: "NamespacesTests", dependencies: ["Kernel", "Model", "Namespaces", "CSeccomp", "security-probe"],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
