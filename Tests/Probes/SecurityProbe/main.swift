@@ -110,8 +110,8 @@ func call(_ word: String) -> Int {
     }
     let arguments = Array((numbers.dropFirst() + Array(repeating: 0, count: 6)).prefix(6))
     return is32
-        ? probe_syscall_i386(Int(numbers[0]), arguments.map { UInt32(truncatingIfNeeded: $0) })
-        : probe_syscall(Int(numbers[0]), arguments)
+        ? probe_syscall_i386(Int(bitPattern: UInt(numbers[0])), arguments.map { UInt32(truncatingIfNeeded: $0) })
+        : probe_syscall(Int(bitPattern: UInt(numbers[0])), arguments)
 }
 
 func execute(_ words: [String]) -> Never {
