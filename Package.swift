@@ -42,6 +42,11 @@ let package = Package(
                 "Model", "Runtime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "storage-probe", dependencies: ["Kernel", "Model", "Storage"], path: "Tests/Probes/storage-probe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "StorageTests", dependencies: ["Kernel", "Model", "Storage", "storage-probe"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

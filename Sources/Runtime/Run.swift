@@ -20,6 +20,7 @@ public struct Run: Codable, Sendable {
     /// Runs in the foreground until the command ends.
     /// - Returns: its status as a shell reports it.
     public func foreground(on host: Host) throws(CtrError) -> Int32 {
+        try Isolation.guardProgram(options.userns ?? .auto)
         // Before the start: a signal that comes during it waits here.
         let signals = try Supervisor.queue()
         let vps = try start(on: host, streams: Streams())
@@ -29,7 +30,7 @@ public struct Run: Codable, Sendable {
 
     /// The steps of a start, each undone if a later one fails.
     func start(on host: Host, streams: Streams) throws(CtrError) -> RunningVPS {
-        let sealed = try TemplateStore(root: host.root).open(template)
+        let sealed = try SealedTemplate(template, on: host)
         let place = try VPSPlace.make(options.name, on: host)
         do throws(CtrError) {
             let builder = ConfigBuilder(options: options, template: sealed.manifest, name: place.files.name)
@@ -37,7 +38,7 @@ public struct Run: Codable, Sendable {
             let isolation = try Isolation(&config, place: place)
             try place.makeDisk()
             let spec = try config.spec(
-                layers: sealed.layerPaths, disk: "\(place.files.path)/disk",
+                layers: sealed.layers, disk: "\(place.files.path)/disk",
                 mountPoint: "\(place.files.statePath)/root")
             var entry = try Isolation.entry(config, process: spec.process, host: host)
             if config.ephemeral { entry.parentDeathSignal = Signal.kill }
@@ -52,6 +53,21 @@ public struct Run: Codable, Sendable {
             place.removeAfterFailure()
             throw error
         }
+    }
+}
+
+/// A template in use: while this lives, it can't be removed.
+final class SealedTemplate {
+    let manifest: Template
+    /// Absolute paths, lowest first.
+    let layers: [String]
+    private let held: OpenTemplate
+
+    init(_ name: String, on host: Host) throws(CtrError) {
+        let store = TemplateStore(root: host.root)
+        held = try store.open(name)
+        manifest = held.manifest
+        layers = held.manifest.layers.map { "\(store.path)/\(name)/\($0)" }
     }
 }
 

@@ -2,14 +2,13 @@ internal import Cgroups
 internal import Kernel
 internal import Model
 internal import Namespaces
-internal import Storage
 
 /// A VPS whose first process is a child of this one.
 struct RunningVPS {
     let place: VPSPlace
     let config: VPSConfig
     /// Held so that the template can't be removed.
-    let template: OpenTemplate
+    let template: SealedTemplate
     let cgroup: Cgroup
     let process: StartedProcess
 
@@ -22,7 +21,7 @@ struct RunningVPS {
             Message.warn("VPS \(name): ended by the kernel: out of memory (its limit is \(Size.format(limit)))")
         }
         if config.ephemeral {
-            try Recovery(host: place.files.host).removeAll(place.files)
+            try Recovery(host: place.files.host).removeAll(place.files, range: config.idRange)
         } else {
             let last = LastRun(exitStatus: status.code, finished: Timestamp.now(), outOfMemory: outOfMemory)
             try VPSFiles.write(last, "last.json", in: place.directory, of: name, durable: false)
