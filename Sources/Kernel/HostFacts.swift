@@ -1,27 +1,6 @@
 internal import CLinux
 internal import Glibc
 
-/// What the running kernel calls itself. The corresponding call is `uname(2)`.
-public struct SystemName: Sendable, Equatable {
-    /// `Linux`
-    public let system: String
-    /// `6.12.43+deb12-cloud-amd64`
-    public let release: String
-    /// `x86_64`, `aarch64`
-    public let machine: String
-
-    public init() throws(SysError) {
-        var names = utsname()
-        try check(ctr_ret(Int(uname(&names))), "uname")
-        func text<Field>(_ field: Field) -> String {
-            withUnsafeBytes(of: field) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        }
-        system = text(names.sysname)
-        release = text(names.release)
-        machine = text(names.machine)
-    }
-}
-
 /// Resource limits of getrlimit(2).
 public enum ResourceLimits {
     /// How many there are: their numbers are 0 to 15.
@@ -49,5 +28,28 @@ extension FD {
     /// `ioctl_ficlone(2)`.
     public borrowing func shareData(of source: borrowing FD) throws(SysError) {
         try check(ctr_ioctl(rawValue, UInt(CTR_FICLONE), Int(source.rawValue)), "ioctl", "FICLONE")
+    }
+}
+
+extension SealedProgram {
+    /// Throws where ``ensure()`` could not make its copy: EACCES where the host's vm.memfd_noexec forbids programs in
+    /// memory.
+    public static func tryCopying() throws(SysError) {
+        let flags = UInt32(CTR_MFD_CLOEXEC | CTR_MFD_ALLOW_SEALING)
+        var number = ctr_memfd_create("ctr", flags | UInt32(CTR_MFD_EXEC))
+        // Before Linux 6.3 there is no such flag, and every memory file is executable.
+        if number == -Int(EINVAL) { number = ctr_memfd_create("ctr", flags) }
+        let copy = FD(owning: Int32(try check(number, "memfd_create")))
+        try check(ctr_fcntl(copy.rawValue, Int32(CTR_F_ADD_SEALS), Int(CTR_F_SEAL_WRITE)), "fcntl", "F_ADD_SEALS")
+    }
+}
+
+extension KernelRelease {
+    /// The kind of processor, for example `x86_64`. The corresponding call is `uname(2)`.
+    public static var machine: String {
+        var name = utsname()
+        // EFAULT is its only error.
+        uname(&name)
+        return withUnsafeBytes(of: &name.machine) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 }

@@ -59,16 +59,14 @@ public enum HostCheck {
     /// `no`.
     /// - Throws: `failed` in a process with threads, `io` where the kernel doesn't answer the simplest questions.
     public static func report(on host: Host) throws(CtrError) -> HostReport {
-        let (kernel, threads) = try describing("host check") { () throws(SysError) in
-            (try SystemName(), try CurrentProcess.threadCount())
-        }
+        let threads = try describing("host check") { () throws(SysError) in try CurrentProcess.threadCount() }
         if threads != 1 {
             throw CtrError(.failed, "host check: this process has \(threads) threads (it must have one)")
         }
         let bench = Workbench(host)
         var features: [HostFeature] = []
-        features += system(kernel).features
-        features += processes().features
+        features += system().features
+        features += processes(bench).features
         features += namespaces(bench).features
         features += userIDs(bench).features
         features += mounts().features
@@ -80,18 +78,19 @@ public enum HostCheck {
         features += storage(bench).features
         features += settings().features
         features += tools().features
-        return HostReport(kernel: "\(kernel.system) \(kernel.release) \(kernel.machine)", features: features)
+        return HostReport(kernel: "Linux \(KernelRelease.text) \(KernelRelease.machine)", features: features)
     }
 
-    private static func system(_ kernel: SystemName) -> CheckSection {
+    private static func system() -> CheckSection {
         var section = CheckSection("system")
         let user = CurrentProcess.effectiveUser
         section.add(
             "root", required: true, user == 0 ? .yes() : .no("this is user \(user)"),
             cost: "ctr run can't work: namespaces, mounts and cgroups of a VPS are root's to make (run ctr as root)")
-        let known = ["x86_64", "aarch64"].contains(kernel.machine)
+        let machine = KernelRelease.machine
+        let known = ["x86_64", "aarch64"].contains(machine)
         section.add(
-            "processor", known ? .yes(kernel.machine) : .partly("\(kernel.machine) is untested"),
+            "processor", known ? .yes(machine) : .partly("\(machine) is untested"),
             cost: "the seccomp profile and system call numbers were tried on x86_64 and aarch64 only; report what fails")
         return section
     }
