@@ -82,7 +82,6 @@ extension HostCheck {
     /// The tries make cgroups and remove them: in a process that does so to its end, also if this one is killed.
     private static func features(_ host: CgroupHost) -> [CgroupFeature] {
         do throws(SysError) {
-            if CurrentProcess.effectiveUser != 0 { throw SysError("mkdir", Errno.perm, host.v2) }
             let answer = SharedFD(try Seccomp.memoryFile())
             let keeper = try Keeper { () throws(SysError) in
                 let bytes = (try? JSONEncoder().encode(host.features())) ?? Data()
@@ -95,6 +94,7 @@ extension HostCheck {
             withExtendedLifetime(keeper) {}
             if let all = try? JSONDecoder().decode([CgroupFeature].self, from: Data(bytes)) { return all }
         } catch {}
-        return []
+        // No child can be made here, which the report says elsewhere.
+        return host.features()
     }
 }
