@@ -47,6 +47,11 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "StorageTests", dependencies: ["Kernel", "Model", "Storage", "storage-probe"], swiftSettings: strict),
+        .executableTarget(
+            name: "cgroup-probe", dependencies: ["Cgroups", "Kernel", "Model"], path: "Tests/CgroupProbe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "CgroupsTests", dependencies: ["Cgroups", "Kernel", "Model", "cgroup-probe"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
