@@ -20,6 +20,12 @@ public enum ProcFiles {
         return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
     }
 
+    /// The kernel's release as uname(2) has it: `6.18.4`.
+    public static func kernelRelease() throws(SysError) -> String {
+        let bytes = try open("/proc/sys/kernel/osrelease", .readOnly).read(upTo: 256)
+        return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
+    }
+
     /// What a process does with a signal.
     public enum Disposition: Sendable { case standard, ignored, handled }
 

@@ -8,6 +8,8 @@ extension Run {
     /// executes.
     /// - Returns: the VPS's name.
     public func detached(on host: Host) throws(CtrError) -> String {
+        // The supervisor is spawned from what this process runs.
+        try Isolation.guardProgram(options.userns ?? .auto)
         let request = try JSONText.encode(self)
         let answer: [UInt8]
         do throws(SysError) {

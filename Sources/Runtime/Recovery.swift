@@ -53,12 +53,16 @@ public struct Recovery: Sendable {
     }
 
     /// Removes a VPS and all that it has on the host. Nothing there is no error.
-    func removeAll(_ files: VPSFiles) throws(CtrError) {
+    /// - Parameter range: its ids, where the caller knows them; they are looked up otherwise.
+    func removeAll(_ files: VPSFiles, range: IDRange? = nil) throws(CtrError) {
         let name = files.name
         try endProcesses(files)
         let (all, states) = (files.all, files.states)
         try describing("files of VPS \(name)") { () throws(SysError) in try all.fd.removeTree(name) }
-        try Settings.idPool().release(vpsDirectory: files.path)
+        let pool = try Settings.load().makeIDPool()
+        let owned: IDRange?
+        if let range { owned = range } else { owned = try pool.lookup(files.path) }
+        if let owned { try pool.release(owned, files.path) }
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
 

@@ -20,6 +20,7 @@ public struct Run: Codable, Sendable {
     /// Runs in the foreground until the command ends.
     /// - Returns: its status as a shell reports it.
     public func foreground(on host: Host) throws(CtrError) -> Int32 {
+        try Isolation.guardProgram(options.userns ?? .auto)
         // Before the start: a signal that comes during it waits here.
         let signals = try Supervisor.queue()
         let vps = try start(on: host, streams: Streams())

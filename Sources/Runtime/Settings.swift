@@ -40,6 +40,27 @@ struct Settings: Codable, Equatable {
         }
     }
 
+    /// The pool that these settings and /etc/subuid describe.
+    func makeIDPool() throws(CtrError) -> IDPool {
+        let (users, groups) = (try Settings.optional("/etc/subuid"), try Settings.optional("/etc/subgid"))
+        let pool: IDPoolSettings
+        if let idPool {
+            pool = try IDPoolSettings(base: UInt64(idPool.base), count: UInt64(idPool.count), subuid: users, subgid: groups)
+        } else {
+            pool = try IDPoolSettings(subuid: users, subgid: groups)
+        }
+        let registry = idRegistry ?? Settings.standardRegistry
+        _ = try Host.ensure(registry)
+        return IDPool(directory: registry, settings: pool)
+    }
+
+    private static func optional(_ path: String) throws(CtrError) -> [UInt8]? {
+        do throws(SysError) { return try open(path, .readOnly).readAll(limit: 16 << 20) } catch {
+            if error.errno == Errno.noEntry { return nil }
+            throw CtrError(.config, path, cause: error)
+        }
+    }
+
     /// Any JSON value.
     private struct Ignored: Decodable {
         init(from decoder: any Decoder) throws {}

@@ -21,7 +21,7 @@ struct RunningVPS {
             Message.warn("VPS \(name): ended by the kernel: out of memory (its limit is \(Size.format(limit)))")
         }
         if config.ephemeral {
-            try Recovery(host: place.files.host).removeAll(place.files)
+            try Recovery(host: place.files.host).removeAll(place.files, range: config.idRange)
         } else {
             let last = LastRun(exitStatus: status.code, finished: Timestamp.now(), outOfMemory: outOfMemory)
             try VPSFiles.write(last, "last.json", in: place.directory, of: name, durable: false)

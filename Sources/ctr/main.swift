@@ -26,6 +26,7 @@ do throws(CtrError) {
     case "stop": try Stop(name: args[1]).run(on: host)
     case "logs": try Logs(name: args[1], follow: false).run(on: host) { print(String(decoding: $0, as: UTF8.self), terminator: ""); return true }
     case "list": for s in try VPSList.all(on: host) { print(s) }
+    case "build": print(try TemplateVerbs(host: host).build(directory: args[1], name: nil) { print($0) })
     case "destroy": try Destroy(name: args[1], force: true).run(on: host)
     default: exit(64)
     }
