@@ -12,6 +12,14 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+func probe(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: "Tests/Probes/\(name)", swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
 let package = Package(
     name: "ctr",
     products: [
@@ -42,15 +50,16 @@ let package = Package(
                 "Model", "Runtime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        // What the security tests start: it binds itself with capabilities and filters, which a test runner must not.
+        // Programs that tests start: a test runner has threads and must not clone or bind itself.
         .target(name: "CSecurityProbe", path: "Tests/Probes/CSecurityProbe"),
-        .executableTarget(
-            name: "security-probe", dependencies: ["Kernel", "Model", "Namespaces", "CSecurityProbe"],
-            path: "Tests/Probes/SecurityProbe", swiftSettings: strict),
-        .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: strict),
-        .testTarget(
-            name: "NamespacesTests", dependencies: ["Kernel", "Model", "Namespaces", "CSeccomp", "security-probe"],
-            swiftSettings: strict),
+        probe("storage-probe", ["Kernel", "Model", "Storage"]),
+        probe("cgroup-probe", ["Cgroups", "Kernel", "Model"]),
+        probe("security-probe", ["Kernel", "Model", "Namespaces", "CSecurityProbe"]),
+        probe("check-probe", ["Kernel", "Model", "Runtime"]),
+        tests("ModelTests", ["Model"]),
+        tests("NamespacesTests", ["Kernel", "Model", "Namespaces", "CSeccomp", "security-probe"]),
+        tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
+        tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -2,7 +2,7 @@
 ///
 /// Values are in the kernel's own units: bytes for memory, stack, core, file size; seconds for `cpu`; microseconds for
 /// `rttime`; counts for the rest. `unlimited` and `-1` mean no limit.
-public struct Ulimit: Equatable, Sendable {
+public struct Ulimit: Codable, Equatable, Sendable {
     /// What RLIM_INFINITY is to the kernel.
     public static let unlimited = UInt64.max
 
@@ -45,6 +45,11 @@ public struct Ulimit: Equatable, Sendable {
         if text == "unlimited" || text == "-1" { return unlimited }
         guard !text.isEmpty, text.utf8.allSatisfy({ (48...57).contains($0) }) else { return nil }
         return UInt64(text)
+    }
+
+    /// The name of a limit, for messages; a number that has none here is `limit 16`.
+    public static func name(of resource: Int32) -> String {
+        resources.first { $0.number == resource }?.name ?? "limit \(resource)"
     }
 
     /// The names without RLIMIT_ in lower case, and their numbers on x86, arm, arm64 and riscv.

@@ -1,16 +1,6 @@
 internal import Kernel
 public import Model
 
-/// The id range of one VPS: `count` ids of the host from `base` on are 0 and following inside.
-public struct IDRange: Equatable, Sendable {
-    public var base: UInt32
-    public var count: UInt32
-    public init(base: UInt32, count: UInt32) {
-        self.base = base
-        self.count = count
-    }
-}
-
 /// Gives each VPS 65,536 ids that no other VPS on the host has, and remembers them.
 ///
 /// The registry is a directory with a symbolic link per range: its name is the range's first id, its target the VPS's
@@ -21,8 +11,8 @@ public struct IDRange: Equatable, Sendable {
 ///
 /// Claims are made under a shared lock of the directory, links are removed under an exclusive one.
 public struct IDPool: Sendable {
-    private let directory: String
-    private let settings: IDPoolSettings
+    let directory: String
+    let settings: IDPoolSettings
 
     /// - Parameter directory: the registry, made (mode 0700) where it is missing; the directory above it must exist.
     public init(directory: String, settings: IDPoolSettings) {

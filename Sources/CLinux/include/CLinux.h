@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,10 @@ static inline long ctr_fchmodat2(int dir, const char *path, unsigned mode, int f
 static inline unsigned ctr_major(uint64_t device) { return major(device); }
 static inline unsigned ctr_minor(uint64_t device) { return minor(device); }
 static inline uint64_t ctr_makedev(unsigned major_, unsigned minor_) { return makedev(major_, minor_); }
+
+static inline long ctr_sendfile(int to, int from, size_t count) {
+    return ctr_ret(syscall(SYS_sendfile, to, from, NULL, count));
+}
 
 // ---- mounts ------------------------------------------------------------------------------------------------------
 static inline long ctr_open_tree(int dir, const char *path, unsigned flags) {
@@ -228,6 +233,10 @@ static inline long ctr_prlimit(int pid, int resource, const struct rlimit *_Null
 static inline long ctr_getcwd(char *buffer, size_t size) { return ctr_ret(syscall(SYS_getcwd, buffer, size)); }
 static inline long ctr_sethostname(const char *name, size_t size) { return ctr_ret(syscall(SYS_sethostname, name, size)); }
 static inline long ctr_setdomainname(const char *name, size_t size) { return ctr_ret(syscall(SYS_setdomainname, name, size)); }
+// Swift 6 refuses the global variable.
+extern char *_Nullable *_Nonnull environ;
+static inline char *_Nullable *_Nonnull ctr_environ(void) { return environ; }
+static inline long ctr_getrandom(void *buffer, size_t size) { return ctr_ret(syscall(SYS_getrandom, buffer, size, 0)); }
 static inline _Noreturn void ctr_exit(int status) { _exit(status); }
 
 // ---- sockets and signals -----------------------------------------------------------------------------------------
@@ -338,6 +347,72 @@ CTR_CONST(S_IFIFO); CTR_CONST(S_IFSOCK);
 CTR_CONST(STATX_BASIC_STATS); CTR_CONST(STATX_BTIME); CTR_CONST(STATX_MNT_ID);
 CTR_CONST(LOCK_SH); CTR_CONST(LOCK_EX); CTR_CONST(LOCK_NB); CTR_CONST(LOCK_UN);
 
+// ---- bpf ---------------------------------------------------------------------------------------------------------
+// union bpf_attr is made of anonymous structs, which Swift cannot fill in.
+static inline long ctr_bpf_prog_load(uint32_t type, const uint64_t *instructions, uint32_t count, const char *name) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.prog_type = type;
+    attr.insns = (uint64_t)(uintptr_t)instructions;
+    attr.insn_cnt = count;
+    attr.license = (uint64_t)(uintptr_t)"Apache-2.0";
+    strncpy(attr.prog_name, name, sizeof attr.prog_name - 1);
+    return ctr_bpf(BPF_PROG_LOAD, &attr);
+}
+// replaced: the program that gives up its place, or -1.
+static inline long ctr_bpf_prog_attach(int target, int program, uint32_t type, int replaced) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.target_fd = (uint32_t)target;
+    attr.attach_bpf_fd = (uint32_t)program;
+    attr.attach_type = type;
+    attr.attach_flags = BPF_F_ALLOW_MULTI | (replaced >= 0 ? BPF_F_REPLACE : 0);
+    attr.replace_bpf_fd = (uint32_t)(replaced >= 0 ? replaced : 0);
+    return ctr_bpf(BPF_PROG_ATTACH, &attr);
+}
+static inline long ctr_bpf_prog_detach(int target, int program, uint32_t type) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.target_fd = (uint32_t)target;
+    attr.attach_bpf_fd = (uint32_t)program;
+    attr.attach_type = type;
+    return ctr_bpf(BPF_PROG_DETACH, &attr);
+}
+// Returns the number of programs.
+static inline long ctr_bpf_prog_query(int target, uint32_t type, uint32_t *ids, uint32_t count) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.query.target_fd = (uint32_t)target;
+    attr.query.attach_type = type;
+    attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
+    attr.query.prog_cnt = count;
+    long r = ctr_bpf(BPF_PROG_QUERY, &attr);
+    return r < 0 ? r : (long)attr.query.prog_cnt;
+}
+static inline long ctr_bpf_prog_get_fd_by_id(uint32_t id) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.prog_id = id;
+    return ctr_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+}
+CTR_CONST(BPF_PROG_TYPE_CGROUP_DEVICE); CTR_CONST(BPF_CGROUP_DEVICE);
+// ---- storage: what unistd.h shows only under _GNU_SOURCE ---------------------------------------------------------
+CTR_VALUE(SEEK_DATA, 3); CTR_VALUE(SEEK_HOLE, 4);
+CTR_CONST(STATX_SIZE); CTR_CONST(STATX_TYPE);
+static inline long ctr_syncfs(int fd) { return ctr_ret(syscall(SYS_syncfs, fd)); }
+static inline long ctr_pipe2(int *fds, int flags) { return ctr_ret(syscall(SYS_pipe2, fds, flags)); }
+static inline long ctr_copy_file_range(int from, int64_t *_Nullable offset, int to, int64_t *_Nullable target,
+                                       size_t size) {
+    return ctr_ret(syscall(SYS_copy_file_range, from, offset, to, target, size, 0));
+}
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+static inline long ctr_spawn_close_from(posix_spawn_file_actions_t *actions, int from) {
+    return -(long)posix_spawn_file_actions_addclosefrom_np(actions, from);
+}
+// Signal dispositions are a union of function pointers: this saves one whole and puts it back.
+static inline long ctr_sigaction(int signal, const struct sigaction *_Nullable set, struct sigaction *_Nullable old) {
+    return ctr_ret(sigaction(signal, set, old));
+}
 
 #pragma clang assume_nonnull end
 #endif

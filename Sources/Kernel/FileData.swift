@@ -1,0 +1,71 @@
+internal import CLinux
+internal import Glibc
+
+// Positions, sizes and copies of an open file's data.
+extension FD {
+    /// From where `lseek(2)` counts.
+    public enum Whence: Sendable {
+        case start, current, end
+        /// The next data, or the next hole, at or after the offset. ENXIO past the last.
+        case data, hole
+    }
+
+    /// Moves the file offset and returns it, in bytes. The corresponding call is `lseek(2)`.
+    @discardableResult
+    public borrowing func seek(_ whence: Whence, _ offset: Int64) throws(SysError) -> Int64 {
+        let from =
+            switch whence {
+            case .start: SEEK_SET
+            case .current: SEEK_CUR
+            case .end: SEEK_END
+            case .data: Int32(CTR_SEEK_DATA)
+            case .hole: Int32(CTR_SEEK_HOLE)
+            }
+        return Int64(try check(ctr_ret(lseek(rawValue, Int(offset), from)), "lseek"))
+    }
+
+    /// The start of the next data at or after `offset`; nil where only a hole follows.
+    public borrowing func nextData(_ offset: Int64) throws(SysError) -> Int64? {
+        do throws(SysError) { return try seek(.data, offset) } catch  where error.errno == ENXIO { return nil }
+    }
+
+    /// Sets the size in bytes; what is added is a hole. The corresponding call is `ftruncate(2)`.
+    public borrowing func truncate(_ size: Int64) throws(SysError) {
+        try check(ctr_ret(Int(ftruncate(rawValue, Int(size)))), "ftruncate")
+    }
+
+    /// Reserves space on the disk for a range. The corresponding call is `posix_fallocate(3)`.
+    public borrowing func allocate(_ offset: Int64, _ size: Int64) throws(SysError) {
+        try check(-Int(posix_fallocate(rawValue, Int(offset), Int(size))), "fallocate")
+    }
+
+    /// Reads at an offset, as much as the kernel gives; 0 is the end. The corresponding call is `pread(2)`.
+    public borrowing func read(
+        into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+    ) throws(SysError) -> Int {
+        let number = rawValue
+        return try checkRetrying("pread") { ctr_ret(pread(number, buffer.baseAddress, buffer.count, Int(offset))) }
+    }
+
+    /// Writes all of the buffer, in as many calls as it takes.
+    public borrowing func writeAll(_ buffer: UnsafeRawBufferPointer) throws(SysError) {
+        var rest = buffer[...]
+        while !rest.isEmpty {
+            let part = UnsafeRawBufferPointer(rebasing: rest)
+            rest = rest.dropFirst(try write(part))
+        }
+    }
+
+    /// Copies at most `count` bytes between regular files at both files' offsets, sharing extents where the file system
+    /// can; returns the number, 0 at the end. The corresponding call is `copy_file_range(2)`.
+    public borrowing func copyRange(to target: borrowing FD, count: Int) throws(SysError) -> Int {
+        let number = rawValue
+        let other = target.rawValue
+        return try checkRetrying("copy_file_range") { ctr_copy_file_range(number, nil, other, nil, count) }
+    }
+
+    /// Writes everything of this file's whole file system to the disk. The corresponding call is `syncfs(2)`.
+    public borrowing func syncFileSystem() throws(SysError) {
+        try check(ctr_syncfs(rawValue), "syncfs")
+    }
+}

@@ -1,0 +1,90 @@
+internal import CLinux
+internal import Glibc
+
+/// What /proc says of a process: see proc_pid_stat(5) and proc_pid_status(5).
+public enum ProcFiles {
+    /// When a process started, in clock ticks since boot. With its number this names one process.
+    /// - Throws: ENOENT or ESRCH when it has ended.
+    public static func startTime(of pid: Int32) throws(SysError) -> UInt64 {
+        let text = try String(decoding: open("/proc/\(pid)/stat", .readOnly).read(upTo: 1024), as: UTF8.self)
+        // The second field is the command's name in parentheses and may contain anything, also ") ".
+        guard let end = text.lastIndex(of: ")"),
+            case let fields = text[end...].split(separator: " "), fields.count > 20, let time = UInt64(fields[20])
+        else { throw SysError("read", Errno.proto, "/proc/\(pid)/stat") }
+        return time
+    }
+
+    /// This boot's id.
+    public static func bootID() throws(SysError) -> String {
+        let bytes = try open("/proc/sys/kernel/random/boot_id", .readOnly).read(upTo: 64)
+        return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
+    }
+
+    /// The kernel's release as uname(2) has it: `6.18.4`.
+    public static func kernelRelease() throws(SysError) -> String {
+        let bytes = try open("/proc/sys/kernel/osrelease", .readOnly).read(upTo: 256)
+        return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
+    }
+
+    /// What a process does with a signal.
+    public enum Disposition: Sendable { case standard, ignored, handled }
+
+    /// Whether a process handles a signal, ignores it, or leaves it to its default action. One that blocks it (to
+    /// read it from a descriptor) counts as handling it.
+    public static func disposition(of pid: Int32, _ signal: Int32) throws(SysError) -> Disposition {
+        let text = try String(decoding: open("/proc/\(pid)/status", .readOnly).readAll(limit: 65536), as: UTF8.self)
+        func has(_ field: String) -> Bool {
+            guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(field) }),
+                let mask = UInt64(line.dropFirst(field.utf8.count).drop { $0 == " " || $0 == "\t" }, radix: 16)
+            else { return false }
+            return mask & (1 << UInt64(signal - 1)) != 0
+        }
+        if has("SigCgt:") || has("SigBlk:") { return .handled }
+        return has("SigIgn:") ? .ignored : .standard
+    }
+}
+
+/// Points in time as RFC 3339 has them.
+public enum Timestamp {
+    /// Now, in UTC, to the second: `2026-11-23T05:14:52Z`.
+    public static func now() -> String { text(seconds: Int64(time(nil))) }
+
+    /// A time given in seconds since 1970.
+    public static func text(seconds: Int64) -> String {
+        var seconds = time_t(seconds)
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        let date = "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
+        return "\(date)T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))Z"
+    }
+
+    /// Nanoseconds on a clock that never jumps. See CLOCK_MONOTONIC in clock_gettime(2).
+    public static func monotonic() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    }
+}
+
+/// Bytes that nobody can guess. The corresponding call is `getrandom(2)`.
+public func randomBytes(_ count: Int) throws(SysError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    try check(ctr_getrandom(&bytes, count), "getrandom")
+    return bytes
+}
+
+extension CurrentProcess {
+    /// Waits. The corresponding call is `nanosleep(2)`; a signal may cut it short.
+    public static func sleep(milliseconds: Int) {
+        var time = timespec(tv_sec: milliseconds / 1000, tv_nsec: (milliseconds % 1000) * 1_000_000)
+        nanosleep(&time, nil)
+    }
+}
+
+extension CurrentProcess {
+    /// A variable of this process's environment. See getenv(3).
+    public static func environment(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }
+    }
+}

@@ -1,0 +1,93 @@
+/// `config.json`: what the operator asked for. `ctr set` edits it; a start turns it into a ``Spec``.
+public struct VPSConfig: Codable, Sendable, Equatable {
+    /// The format of this file.
+    public var version = 1
+    public var name: String
+    public var template: String
+    /// RFC 3339, UTC.
+    public var created: String
+    /// Removed when it ends.
+    public var ephemeral = false
+    /// What its first process executes; never empty.
+    public var args: [String]
+    /// The whole environment, `KEY=VALUE`.
+    public var env: [String] = []
+    /// `USER[:GROUP]` of the VPS's own passwd and group; nil is root.
+    public var user: String?
+    public var workdir = "/"
+    /// A pseudoterminal is its standard input, output and error.
+    public var terminal = false
+    public var hostname: String
+    public var domain: String?
+    public var resources = Resources()
+    public var ulimits: [Ulimit] = []
+    public var mounts: [MountSpec] = []
+    /// Paths of host devices below /dev.
+    public var devices: [String] = []
+    public var capAdd: [String] = []
+    public var capDrop: [String] = []
+    public var seccomp = SeccompChoice.standard
+    public var userns = UserNamespaceChoice.auto
+    /// The host ids of this VPS, where it has a user namespace of its own.
+    public var idRange: IDRange?
+    public var network = NetworkChoice.none
+    public var nesting = false
+    public var oomScoreAdj: Int?
+    /// What asks its init to halt: `SIGRTMIN+3`, `SIGTERM`.
+    public var stopSignal = "SIGTERM"
+    public var description: String?
+    public var labels: [String: String] = [:]
+
+    public init(name: String, template: String, created: String, args: [String]) {
+        self.name = name
+        self.template = template
+        self.created = created
+        self.args = args
+        hostname = name
+    }
+}
+
+/// `--seccomp default|unconfined|FILE`.
+public enum SeccompChoice: Codable, Sendable, Equatable {
+    case standard, unconfined
+    /// An absolute path of a profile of the OCI or docker form.
+    case file(String)
+}
+
+/// `--userns auto|host`.
+public enum UserNamespaceChoice: String, Codable, Sendable {
+    case auto, host
+}
+
+/// `--net none|host`.
+public enum NetworkChoice: String, Codable, Sendable {
+    case none, host
+}
+
+/// Options of `run`, `create` and `set` as given, each nil or empty where it was not.
+public struct VPSOptions: Codable, Sendable, Equatable {
+    public var name: String?
+    public var user: String?
+    public var workdir: String?
+    public var hostname: String?
+    public var domain: String?
+    public var description: String?
+    public var env: [String] = []
+    public var labels: [String] = []
+    public var resources = Resources()
+    public var ulimits: [Ulimit] = []
+    public var mounts: [MountSpec] = []
+    public var devices: [String] = []
+    public var capAdd: [String] = []
+    public var capDrop: [String] = []
+    public var seccomp: SeccompChoice?
+    public var userns: UserNamespaceChoice?
+    public var network: NetworkChoice?
+    public var stopSignal: String?
+    public var nesting = false
+    public var terminal = false
+    public var detach = false
+    public var keep = false
+
+    public init() {}
+}

@@ -1,0 +1,174 @@
+package import Kernel
+internal import Model
+
+/// Builds a VPS's root in the caller's private mount namespace, as the host's root: so its mounts are locked for the
+/// guest, who gets a copy of the namespace in a user namespace of its own (mount_namespaces(7)) and can neither unmount
+/// nor remount them.
+struct RootBuilder: ~Copyable {
+    let spec: Spec
+    /// The user namespace by which mounts are mapped; nil for the host's ids.
+    let userns: SharedFD?
+
+    /// The host's id of the guest's root.
+    var owner: UInt32 { spec.linux.idMappings.first { $0.container == 0 }?.host ?? 0 }
+
+    /// Builds everything and attaches it at `spec.root.mountPoint`. Returns the root and, if asked for, the master of
+    /// a pseudoterminal inside.
+    borrowing func build() throws(CtrError) -> Built {
+        let mask = CurrentProcess.setFileModeMask(0)
+        defer { CurrentProcess.setFileModeMask(mask) }
+        let root = try mountRoot()
+        let devices = DeviceTree(owner: owner, devices: spec.linux.devices, root: root)
+        try describing("/dev of the VPS", code: .failed, step: "build /dev") { () throws(SysError) in
+            try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in try devices.build() }
+        }
+        try makeSystemDirectories(root)
+        for mount in spec.mounts { try bind(mount, root) }
+        return Built(root: root, terminal: spec.process.terminal ? try devices.openTerminal() : nil)
+    }
+
+    struct Built {
+        let root: SharedFD
+        let terminal: SharedFD?
+    }
+
+    private borrowing func mountRoot() throws(CtrError) -> SharedFD {
+        let point = try describing("mount point of the root", step: "mount root") { () throws(SysError) in
+            try open(spec.root.mountPoint, [.path, .directory])
+        }
+        let root = SharedFD(try makeRoot(attachingLayersTo: point))
+        try describing("root of the VPS", step: "mount root") { () throws(SysError) in
+            // Opened anew: layers may have been attached there.
+            try root.fd.attach(to: try open(spec.root.mountPoint, [.path, .directory]))
+        }
+        return root
+    }
+
+    private borrowing func makeRoot(attachingLayersTo point: borrowing FD) throws(CtrError) -> FD {
+        guard let disk = spec.root.disk else {
+            return try layer(spec.root.layers[0], readOnly: false)
+        }
+        var lowers: [SharedFD] = []
+        for path in spec.root.layers.reversed() { lowers.append(SharedFD(try layer(path, readOnly: true))) }
+        let upper = SharedFD(try layer(disk, readOnly: false))
+        let overlay = OverlayMount(lowers: lowers, disk: upper, volatile: spec.root.volatile)
+        return try describing("overlay over \(spec.root.layers.joined(separator: ":"))", step: "mount root") {
+            () throws(SysError) in
+            // With uid 0, which the mapped disk does not know, overlayfs can't make its work directory.
+            try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in
+                try overlay.mount(attachingLayersTo: point)
+            }
+        }
+    }
+
+    /// A detached mount of a host directory with the VPS's ids.
+    private borrowing func layer(_ path: String, readOnly: Bool) throws(CtrError) -> FD {
+        try describing("layer \(path)", step: "mount root") { () throws(SysError) in
+            let mount = try cloneMount(path)
+            let attributes: MountAttributes = readOnly ? [.readOnly, .noDev] : [.noDev]
+            if let userns {
+                try mount.mapIDs(by: userns.fd, adding: attributes)
+            } else {
+                try mount.setMountAttributes(attributes)
+            }
+            return mount
+        }
+    }
+
+    private borrowing func makeSystemDirectories(_ root: SharedFD) throws(CtrError) {
+        try describing("system directories of the VPS", code: .failed, step: "prepare root") { () throws(SysError) in
+            try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in
+                for name in ["proc", "sys"] { _ = try RootPath.ensureFixed(name, in: root.fd, mode: 0o755) }
+                for (name, mode) in [("run", "755"), ("tmp", "1777")] {
+                    let target = try RootPath.ensureFixed(name, in: root.fd, mode: name == "tmp" ? 0o1777 : 0o755)
+                    let context = try FileSystemContext("tmpfs")
+                    try context.set("mode", mode)
+                    try context.set("uid", "\(owner)")
+                    try context.set("gid", "\(owner)")
+                    try context.mount([.noSuid, .noDev]).attach(to: target)
+                }
+            }
+        }
+    }
+
+    /// Shows a host file or directory inside. Set-user-id programs and devices in it have no effect there.
+    private borrowing func bind(_ mount: MountSpec, _ root: SharedFD) throws(CtrError) {
+        let attributes: MountAttributes = mount.readOnly ? [.noSuid, .noDev, .readOnly] : [.noSuid, .noDev]
+        let what = "mount \(mount.source.escaped) at \(mount.destination.escaped)"
+        let tree = try describing(what, code: .usage, step: "mount") { () throws(SysError) in
+            try cloneMount(mount.source, recursive: true)
+        }
+        do throws(SysError) {
+            if let userns {
+                try tree.mapIDs(by: userns.fd, adding: attributes, recursive: true)
+            } else {
+                try tree.setMountAttributes(attributes, recursive: true)
+            }
+        } catch {
+            throw CtrError(
+                .unavailable,
+                "\(what): its file system, or one mounted below it, can't map ids (bind a directory of ext4, xfs, btrfs or tmpfs, or use --userns host)",
+                step: "mount", errno: error.errno)
+        }
+        try describing(what, code: .failed, step: "mount") { () throws(SysError) in
+            let directory = try tree.status().type == .directory
+            let target = try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in
+                try RootPath.ensure(mount.destination, in: root.fd, directory: directory)
+            }
+            try tree.attach(to: target)
+        }
+    }
+}
+
+/// An overlay file system of layers given as detached mounts.
+package struct OverlayMount {
+    /// Highest first.
+    let lowers: [SharedFD]
+    /// Holds `upper` and `work`.
+    let disk: SharedFD
+    let volatile: Bool
+
+    package init(lowers: [SharedFD], disk: SharedFD, volatile: Bool) {
+        self.lowers = lowers
+        self.disk = disk
+        self.volatile = volatile
+    }
+
+    func mount(attachingLayersTo point: borrowing FD) throws(SysError) -> FD {
+        do throws(SysError) { return try mountByDescriptors() } catch
+            where error.errno == Errno.invalid && error.call == "fsconfig"
+        {}
+        return try mountByPaths(attachingLayersTo: point)
+    }
+
+    /// EINVAL before Linux 6.13.
+    package func mountByDescriptors() throws(SysError) -> FD {
+        let context = try FileSystemContext("overlay")
+        for lower in lowers { try context.set("lowerdir+", lower.fd) }
+        try context.set("upperdir", try diskDirectory("upper"))
+        try context.set("workdir", try diskDirectory("work"))
+        return try finish(context)
+    }
+
+    /// Before Linux 6.13 layers are named by paths and must be attached; their descriptors' paths in /proc still name
+    /// each one where they lie on top of each other.
+    package func mountByPaths(attachingLayersTo point: borrowing FD) throws(SysError) -> FD {
+        for layer in lowers + [disk] { try layer.fd.attach(to: point) }
+        let upper = try diskDirectory("upper")
+        let work = try diskDirectory("work")
+        let context = try FileSystemContext("overlay")
+        try context.set("lowerdir", lowers.map { $0.fd.procPath }.joined(separator: ":"))
+        try context.set("upperdir", upper.procPath)
+        try context.set("workdir", work.procPath)
+        return try finish(context)
+    }
+
+    private func diskDirectory(_ name: String) throws(SysError) -> FD {
+        try disk.fd.open(name, [.path, .directory, .noFollow])
+    }
+
+    private func finish(_ context: borrowing FileSystemContext) throws(SysError) -> FD {
+        if volatile { try context.set("volatile") }
+        return try context.mount([.noDev])
+    }
+}

@@ -1,0 +1,84 @@
+public import Kernel
+public import Model
+
+/// A process that has entered a VPS and waits for the word to execute its program. If this value goes before
+/// ``execute()`` has returned, the process is killed.
+public final class StartedProcess {
+    public let handle: ProcessHandle
+    /// The master of the pseudoterminal that is the process's terminal, if one was asked for.
+    public private(set) var terminal: SharedFD?
+    private var channel: SharedFD?
+    private var ready = false
+    private var done = false
+    private var limits: [RLimit] = []
+
+    init(handle: consuming ProcessHandle, channel: SharedFD, terminal: SharedFD?) {
+        self.handle = handle
+        self.channel = channel
+        self.terminal = terminal
+    }
+
+    deinit {
+        guard !done else { return }
+        try? handle.signal(Signal.kill)
+        _ = try? handle.wait()
+    }
+
+    /// Gives the child what only the host can give, then lets it build its side.
+    func release(maps: [IDMap], process: ProcessSpec) throws(CtrError) {
+        limits = process.rlimits
+        let pid = handle.pid
+        try describing("id maps", code: .failed, step: "map ids") { () throws(SysError) in
+            if !maps.isEmpty { try writeIDMaps(of: pid, maps) }
+        }
+        if let adjustment = process.oomScoreAdj {
+            try describing("out-of-memory score", code: .failed, step: "oom score") { () throws(SysError) in
+                try open("/proc/\(pid)/oom_score_adj", .writeOnly).writeAll(Array("\(adjustment)".utf8))
+            }
+        }
+        send(.go)
+    }
+
+    /// Waits until everything is in place but the program's exec.
+    public func waitUntilReady() throws(CtrError) {
+        if ready { return }
+        let message = try describing("start of the VPS", code: .failed) { () throws(SysError) in
+            try channel!.fd.receive()
+        }
+        switch ChildMessage(bytes: message.bytes) {
+        case .ready:
+            ready = true
+            if let master = message.descriptors.first { terminal = master }
+        case .failed(let failure): throw failure.ctrError
+        case nil: throw CtrError(.failed, "start of the VPS: its first process was killed (out of memory?)")
+        }
+    }
+
+    /// Lets the program be executed and waits until it is, or has failed to be.
+    public func execute() throws(CtrError) {
+        try waitUntilReady()
+        for limit in limits {
+            do throws(SysError) {
+                try setResourceLimit(of: handle.pid, limit.resource, soft: limit.soft, hard: limit.hard)
+            } catch {
+                throw CtrError(
+                    error.errno == Errno.perm ? .unavailable : .failed,
+                    "--ulimit: can't set limit \(limit.resource) to \(limit.soft):\(limit.hard)"
+                        + (error.errno == Errno.perm ? " (above ctr's own hard limit)" : ""), step: "ulimit",
+                    errno: error.errno)
+            }
+        }
+        send(.execute)
+        let message = try describing("start of the VPS", code: .failed) { () throws(SysError) in
+            try channel!.fd.receive()
+        }
+        if case .failed(let failure) = ChildMessage(bytes: message.bytes) { throw failure.ctrError }
+        channel = nil
+        done = true
+    }
+
+    /// A child that has ended can't be told anything; what it said before is still to be read.
+    private func send(_ message: ParentMessage) {
+        try? channel?.fd.send([message.rawValue])
+    }
+}

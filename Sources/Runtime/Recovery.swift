@@ -1,0 +1,124 @@
+internal import Cgroups
+internal import Kernel
+public import Model
+internal import Namespaces
+
+/// Finishes or undoes what a crash left of VPSs. Every step may be interrupted and done again.
+public struct Recovery: Sendable {
+    let host: Host
+
+    public init(host: Host) { self.host = host }
+
+    /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
+    public func sweepAll() throws(CtrError) -> [String] {
+        var mended: [String] = []
+        for name in try VPSList.names(on: host) where try sweep(name) { mended.append(name) }
+        _ = try Settings.load().makeIDPool().reclaim()
+        try Cgroup.prune(host: .detect(), path: host.cgroupParent)
+        return mended
+    }
+
+    /// Mends one VPS if its supervisor is dead. A VPS that another verb is working on is left to that verb.
+    @discardableResult
+    public func sweep(_ name: String) throws(CtrError) -> Bool {
+        let files = try VPSFiles(name, host: host)
+        let state = try files.stateDirectory()
+        if let state, try Locks.isHeld(Locks.supervisor, in: state, of: name) { return false }
+        let directory = try files.directory()
+        if state == nil, directory == nil { return false }
+        let kept = try directory.map { (place) throws(CtrError) in
+            try VPSFiles.read("config.json", in: place, of: name) as VPSConfig?
+        }
+        if case .some(.some) = kept {
+            guard try files.state() != nil else { return false }
+            // It lives on without its supervisor.
+            if try RunningInit.find(files) != nil { return false }
+            try settleStopped(files)
+            return true
+        }
+        if state == nil, try isBeingMade(files) { return false }
+        try removeAll(files)
+        return true
+    }
+
+    /// The state directory is made first and its lock taken next: a directory of a VPS without either is a leftover.
+    private func isBeingMade(_ files: VPSFiles) throws(CtrError) -> Bool {
+        guard let state = try files.stateDirectory() else { return false }
+        return try Locks.isHeld(Locks.supervisor, in: state, of: files.name)
+    }
+
+    /// A kept VPS that has ended gives back what only a running one has.
+    func settleStopped(_ files: VPSFiles, cgroup: Cgroup? = nil) throws(CtrError) {
+        try endProcesses(files, cgroup)
+        let (states, name) = (files.states, files.name)
+        try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
+    }
+
+    /// Removes a VPS and all that it has on the host. Nothing there is no error.
+    /// - Parameter range: its ids, where the caller knows them; they are looked up otherwise.
+    func removeAll(_ files: VPSFiles, range: IDRange? = nil, cgroup: Cgroup? = nil) throws(CtrError) {
+        let name = files.name
+        try endProcesses(files, cgroup)
+        let (all, states) = (files.all, files.states)
+        try describing("files of VPS \(name)") { () throws(SysError) in try all.fd.removeTree(name) }
+        let pool = try Settings.load().makeIDPool()
+        let owned: IDRange?
+        if let range { owned = range } else { owned = try pool.lookup(files.path) }
+        if let owned { try pool.release(owned, files.path) }
+        try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
+    }
+
+    /// - Parameter known: the cgroup of a VPS that has ended; without it every place where one may be is looked at.
+    private func endProcesses(_ files: VPSFiles, _ known: Cgroup? = nil) throws(CtrError) {
+        if let known { return try known.remove() }
+        let path = host.cgroupPath(of: files.name)
+        let cgroup = try Cgroup.openWhatIsThere(.everywhere(host: .detect(), path: path))
+        try cgroup.kill()
+        try cgroup.remove()
+    }
+}
+
+/// The first process of a running VPS, found by what state.json says and proven to be the same one.
+struct RunningInit: ~Copyable {
+    let handle: ProcessHandle
+    let state: VPSState
+
+    /// nil if it has ended.
+    static func find(_ files: VPSFiles) throws(CtrError) -> RunningInit? {
+        guard let state = try files.state() else { return nil }
+        do throws(SysError) {
+            guard try ProcFiles.bootID() == state.bootID else { return nil }
+            let handle = try ProcessHandle(pid: state.pid)
+            // After the pidfd is held, so that it can't be another process's number by now.
+            guard try ProcFiles.startTime(of: state.pid) == state.startTime else { return nil }
+            return RunningInit(handle: handle, state: state)
+        } catch {
+            if error.errno == Errno.noProcess || error.errno == Errno.noEntry { return nil }
+            throw CtrError(.io, "process \(state.pid) of VPS \(files.name)", cause: error)
+        }
+    }
+}
+
+/// A running VPS that a verb is about to act on.
+struct RunningTarget: ~Copyable {
+    let files: VPSFiles
+    let config: VPSConfig
+    let process: RunningInit
+
+    /// - Throws: `notFound` for an unknown VPS, `failed` for one that does not run.
+    static func find(_ name: String, on host: Host) throws(CtrError) -> RunningTarget {
+        let files = try VPSFiles(name, host: host)
+        guard let config = try files.config() else { throw VPSFiles.unknown(name) }
+        guard let process = try RunningInit.find(files) else {
+            try Recovery(host: host).sweep(name)
+            throw CtrError(.failed, "VPS \(name): not running")
+        }
+        return RunningTarget(files: files, config: config, process: process)
+    }
+}
+
+extension VPSFiles {
+    static func unknown(_ name: String) -> CtrError {
+        CtrError(.notFound, "VPS \(name): no such VPS (see ctr list)")
+    }
+}

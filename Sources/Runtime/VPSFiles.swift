@@ -1,0 +1,105 @@
+internal import FoundationEssentials
+internal import Kernel
+internal import Model
+
+/// The files of one VPS. A VPS that is ephemeral has its config.json in the state directory, which a reboot empties:
+/// so a directory below vps/ without config.json whose supervisor is dead is a leftover and nothing else.
+///
+///     $CTR_ROOT/vps/NAME/        config.json (kept ones)   disk/upper disk/work   log/console.log   last.json
+///     $CTR_STATE/NAME/           config.json (ephemeral)   state.json   lock   supervisor   root/
+struct VPSFiles {
+    let name: String
+    let host: Host
+    /// $CTR_ROOT/vps
+    let all: SharedFD
+    /// $CTR_STATE
+    let states: SharedFD
+
+    var path: String { "\(host.root)/vps/\(name)" }
+    var statePath: String { "\(host.state)/\(name)" }
+
+    init(_ name: String, host: Host) throws(CtrError) {
+        try Name.validate(name, kind: "VPS")
+        self.name = name
+        self.host = host
+        all = SharedFD(try host.vpsDirectory())
+        states = SharedFD(try host.stateDirectory())
+    }
+
+    /// $CTR_ROOT/vps/NAME, nil if there is none.
+    func directory() throws(CtrError) -> SharedFD? { try VPSFiles.directory(name, below: all) }
+
+    /// $CTR_STATE/NAME, nil if there is none.
+    func stateDirectory() throws(CtrError) -> SharedFD? { try VPSFiles.directory(name, below: states) }
+
+    private static func directory(_ name: String, below parent: SharedFD) throws(CtrError) -> SharedFD? {
+        do throws(SysError) { return SharedFD(try parent.fd.open(name, [.directory, .noFollow])) } catch {
+            if error.errno == Errno.noEntry { return nil }
+            throw CtrError(.io, "directory of VPS \(name)", cause: error)
+        }
+    }
+
+    /// Opens the state directory, making it if the host was rebooted since.
+    func ensureStateDirectory() throws(CtrError) -> SharedFD {
+        let (states, name) = (states, name)
+        return try describing("state of VPS \(name)") { () throws(SysError) in
+            SharedFD(try states.fd.ensureDirectory(name, mode: 0o700))
+        }
+    }
+
+    /// The configuration, from where it is; nil if the VPS has none.
+    func config() throws(CtrError) -> VPSConfig? {
+        for place in [try directory(), try stateDirectory()] {
+            guard let place else { continue }
+            if let config: VPSConfig = try VPSFiles.read("config.json", in: place, of: name) { return config }
+        }
+        return nil
+    }
+
+    func state() throws(CtrError) -> VPSState? {
+        guard let place = try stateDirectory() else { return nil }
+        return try VPSFiles.read("state.json", in: place, of: name)
+    }
+
+    static func read<T: Decodable>(_ file: String, in place: SharedFD, of name: String) throws(CtrError) -> T? {
+        let bytes: [UInt8]
+        do throws(SysError) { bytes = try place.fd.readFile(file) } catch {
+            if error.errno == Errno.noEntry { return nil }
+            throw CtrError(.io, "\(file) of VPS \(name)", cause: error)
+        }
+        do { return try JSONDecoder().decode(T.self, from: Data(bytes)) } catch {
+            throw CtrError(.config, "\(file) of VPS \(name): damaged (\(JSONText.describe(error)))")
+        }
+    }
+
+    static func write(
+        _ value: some Encodable, _ file: String, in place: SharedFD, of name: String, durable: Bool
+    ) throws(CtrError) {
+        let bytes = try JSONText.encode(value)
+        try describing("\(file) of VPS \(name)") { () throws(SysError) in
+            try place.fd.replaceFile(file, bytes, durable: durable)
+        }
+    }
+}
+
+/// JSON as ctr writes it: keys sorted, one document, a newline at its end.
+enum JSONText {
+    static func encode(_ value: some Encodable, pretty: Bool = false) throws(CtrError) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting =
+            pretty ? [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted] : [.sortedKeys, .withoutEscapingSlashes]
+        do { return Array(try encoder.encode(value)) + [10] } catch {
+            throw CtrError(.failed, "write JSON: \(describe(error))")
+        }
+    }
+
+    static func describe(_ error: any Error) -> String {
+        switch error {
+        case DecodingError.keyNotFound(let key, _): "no key '\(key.stringValue)'"
+        case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context):
+            "wrong value at '\(context.codingPath.map(\.stringValue).joined(separator: "."))'"
+        case DecodingError.dataCorrupted(let context): context.debugDescription
+        default: "\(error)"
+        }
+    }
+}
