@@ -50,7 +50,15 @@ public struct FD: ~Copyable, Sendable {
         return try checkRetrying("read") { ctr_ret(Glibc.read(number, buffer.baseAddress, buffer.count)) }
     }
 
-    /// Writes what the kernel takes of the buffer; returns the number of bytes. The corresponding call is `write(2)`.
+    /// Writes what the kernel takes of the bytes; returns how many. The corresponding call is `write(2)`.
+    public borrowing func write(_ bytes: [UInt8]) throws(SysError) -> Int {
+        let number = rawValue
+        return try checkRetrying("write") {
+            bytes.withUnsafeBytes { ctr_ret(Glibc.write(number, $0.baseAddress, $0.count)) }
+        }
+    }
+
+    /// As ``write(_:)``, from memory of the caller's.
     public borrowing func write(_ buffer: UnsafeRawBufferPointer) throws(SysError) -> Int {
         let number = rawValue
         return try checkRetrying("write") { ctr_ret(Glibc.write(number, buffer.baseAddress, buffer.count)) }
@@ -82,6 +90,18 @@ public struct FD: ~Copyable, Sendable {
             if all.count + part.count > limit { throw SysError("read", Errno.fileTooBig) }
             if all.isEmpty { all = part } else { all += part }
         }
+    }
+
+    /// Reads to the end of a line that is the last thing its writer has to say, without the need of an end of file.
+    public borrowing func readLine(limit: Int) throws(SysError) -> [UInt8] {
+        var all: [UInt8] = []
+        while all.last != 10 {
+            let part = try read(upTo: 65536)
+            if part.isEmpty { break }
+            all += part
+            if all.count > limit { throw SysError("read", Errno.fileTooBig) }
+        }
+        return all
     }
 
     /// The corresponding call is `fsync(2)`.

@@ -173,6 +173,17 @@ extension FD {
             }
         }
     }
+
+    /// Gives a file that was opened with `temporary` a name. EEXIST where it is taken. The corresponding call is
+    /// `linkat(2)` on /proc/self/fd.
+    public borrowing func nameTemporary(in target: borrowing FD, _ name: some PathConvertible) throws(SysError) {
+        let other = target.rawValue
+        let source = procPath
+        try name.withCPath { (b) throws(SysError) in
+            let r = ctr_ret(Int(linkat(AT_FDCWD, source, other, b, AT_SYMLINK_FOLLOW)))
+            _ = try check(r, "linkat", name.description)
+        }
+    }
 }
 
 extension FileType {

@@ -128,6 +128,8 @@ public struct FileSystemContext: ~Copyable {
 
     /// Makes the file system; returns it mounted nowhere yet.
     public borrowing func mount(_ attributes: MountAttributes = []) throws(SysError) -> FD {
+        // What mountinfo shows as the source; without one it says "none".
+        try set("source", type)
         let created = ctr_fsconfig(fd.rawValue, UInt32(CTR_FSCONFIG_CMD_CREATE), nil, nil, 0)
         if created < 0 { throw SysError("fsconfig", Int32(-created), "\(type)\(complaint())") }
         return FD(

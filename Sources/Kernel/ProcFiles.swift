@@ -20,6 +20,12 @@ public enum ProcFiles {
         return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
     }
 
+    /// The kernel's release as uname(2) has it: `6.18.4`.
+    public static func kernelRelease() throws(SysError) -> String {
+        let bytes = try open("/proc/sys/kernel/osrelease", .readOnly).read(upTo: 256)
+        return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
+    }
+
     /// What a process does with a signal.
     public enum Disposition: Sendable { case standard, ignored, handled }
 
@@ -64,7 +70,7 @@ public enum Timestamp {
 /// Bytes that nobody can guess. The corresponding call is `getrandom(2)`.
 public func randomBytes(_ count: Int) throws(SysError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
-    try check(ctr_ret(getrandom(&bytes, count, 0)), "getrandom")
+    try check(ctr_getrandom(&bytes, count), "getrandom")
     return bytes
 }
 
@@ -73,5 +79,12 @@ extension CurrentProcess {
     public static func sleep(milliseconds: Int) {
         var time = timespec(tv_sec: milliseconds / 1000, tv_nsec: (milliseconds % 1000) * 1_000_000)
         nanosleep(&time, nil)
+    }
+}
+
+extension CurrentProcess {
+    /// A variable of this process's environment. See getenv(3).
+    public static func environment(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }
     }
 }

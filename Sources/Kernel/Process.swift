@@ -249,3 +249,11 @@ final class CStrings {
         pointers.deallocate()
     }
 }
+
+extension CurrentProcess {
+    /// Standard input, output and error become /dev/null: nobody waits for a process that goes into the background.
+    public static func pointStandardStreamsAtNull() throws(SysError) {
+        let null = try open("/dev/null", .readWrite)
+        for number in Int32(0)...2 { try null.become(number) }
+    }
+}

@@ -45,6 +45,12 @@ public struct ToolProcess: ~Copyable {
         return searchPath.lazy.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
     }
 
+    /// The caller's settings of a network proxy, which tools that fetch need beside ``cleanEnvironment``.
+    public static var proxyEnvironment: [String] {
+        let names: [String] = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"]
+        return names.compactMap { (name: String) in getenv(name).map { "\(name)=\(String(cString: $0))" } }
+    }
+
     /// Starts a program. It gets these three streams and no other descriptor, default signal dispositions, an empty
     /// signal mask. ENOENT where there is no such program.
     /// - Parameter name: a path, or a name for ``find(_:)``.
@@ -91,13 +97,25 @@ public struct ToolProcess: ~Copyable {
     }
 
     deinit {
-        kill(pid, SIGKILL)
+        Glibc.kill(pid, SIGKILL)
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
     }
 
     /// Lets it live on without us. It is reaped by whoever adopts it.
     public consuming func detach() { discard self }
+
+    /// Asks it to end with SIGTERM, so that it removes what it has made, and waits until it has.
+    public consuming func stop() throws(SysError) -> Status {
+        Glibc.kill(pid, SIGTERM)
+        return try wait()
+    }
+
+    /// Ends it with SIGKILL and waits.
+    public consuming func kill() throws(SysError) -> Status {
+        Glibc.kill(pid, SIGKILL)
+        return try wait()
+    }
 
     /// Waits for its end. The corresponding call is `waitpid(2)`.
     public consuming func wait() throws(SysError) -> Status {

@@ -1,5 +1,3 @@
-public import Kernel
-
 /// `config.json`: what the operator asked for. `ctr set` edits it; a start turns it into a ``Spec``.
 public struct VPSConfig: Codable, Sendable, Equatable {
     /// The format of this file.
@@ -9,36 +7,44 @@ public struct VPSConfig: Codable, Sendable, Equatable {
     /// RFC 3339, UTC.
     public var created: String
     /// Removed when it ends.
-    public var ephemeral: Bool
+    public var ephemeral = false
     /// What its first process executes; never empty.
     public var args: [String]
     /// The whole environment, `KEY=VALUE`.
-    public var env: [String]
+    public var env: [String] = []
     /// `USER[:GROUP]` of the VPS's own passwd and group; nil is root.
     public var user: String?
-    public var workdir: String
+    public var workdir = "/"
     /// A pseudoterminal is its standard input, output and error.
-    public var terminal: Bool
+    public var terminal = false
     public var hostname: String
     public var domain: String?
-    public var resources: Resources
-    public var ulimits: [Ulimit]
-    public var mounts: [MountSpec]
+    public var resources = Resources()
+    public var ulimits: [Ulimit] = []
+    public var mounts: [MountSpec] = []
     /// Paths of host devices below /dev.
-    public var devices: [String]
-    public var capAdd: [String]
-    public var capDrop: [String]
-    public var seccomp: SeccompChoice
-    public var userns: UserNamespaceChoice
+    public var devices: [String] = []
+    public var capAdd: [String] = []
+    public var capDrop: [String] = []
+    public var seccomp = SeccompChoice.standard
+    public var userns = UserNamespaceChoice.auto
     /// The host ids of this VPS, where it has a user namespace of its own.
     public var idRange: IDRange?
-    public var network: NetworkChoice
-    public var nesting: Bool
+    public var network = NetworkChoice.none
+    public var nesting = false
     public var oomScoreAdj: Int?
     /// What asks its init to halt: `SIGRTMIN+3`, `SIGTERM`.
-    public var stopSignal: String
+    public var stopSignal = "SIGTERM"
     public var description: String?
-    public var labels: [String: String]
+    public var labels: [String: String] = [:]
+
+    public init(name: String, template: String, created: String, args: [String]) {
+        self.name = name
+        self.template = template
+        self.created = created
+        self.args = args
+        hostname = name
+    }
 }
 
 /// `--seccomp default|unconfined|FILE`.

@@ -35,7 +35,7 @@ extension VPSOptions {
         case "--userns": userns = try VPSOptions.choice(option, value)
         case "--net": network = try VPSOptions.choice(option, value)
         case "--stop-signal":
-            _ = try SignalName.number(value)
+            _ = try SignalName.parse(value, option: option)
             stopSignal = value
         case "--nesting": nesting = true
         case "--terminal": terminal = true

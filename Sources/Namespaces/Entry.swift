@@ -12,11 +12,11 @@ public struct Entry: Sendable {
     public var noNewPrivileges: Bool
     public var capabilities: CapabilityPlan
     /// A compiled filter, nil for none.
-    public var seccomp: [UInt8]?
+    public var seccomp: SeccompFilter?
     /// The signal that the process gets when ctr ends, nil for none.
     public var parentDeathSignal: Int32?
 
-    public init(process: ProcessSpec, capabilities: CapabilityPlan, seccomp: [UInt8]?) {
+    public init(process: ProcessSpec, capabilities: CapabilityPlan, seccomp: SeccompFilter?) {
         user = process.user
         args = process.args
         env = process.env
@@ -35,7 +35,7 @@ public struct Entry: Sendable {
         CurrentProcess.setFileModeMask(user.umask)
         CurrentProcess.resetSignals()
         step = "drop privileges"
-        try dropPrivileges()
+        try dropPrivileges(step: &step)
         // Last: changing ids clears it. The parent may have ended before; the closed channel says so at its next use.
         if let signal = parentDeathSignal { try CurrentProcess.setParentDeathSignal(signal) }
         step = ChildFailure.executing
@@ -50,11 +50,31 @@ public struct Entry: Sendable {
         if path.bytes.first != UInt8(ascii: "/") { throw SysError("getcwd", Errno.access, cwd) }
     }
 
-    private func dropPrivileges() throws(SysError) {
-        try Credentials.setGroups(user.additionalGids)
+    private func dropPrivileges(step: inout String) throws(SysError) {
+        if noNewPrivileges { try Credentials.setNoNewPrivileges() }
+        // Without no_new_privs only CAP_SYS_ADMIN loads a filter; the exec takes it away if the plan has it not.
+        try capabilities.apply(
+            uid: user.uid, gid: user.gid, groups: user.additionalGids, keepingAdmin: seccomp != nil && !noNewPrivileges)
+        step = "load seccomp filter"
+        try seccomp?.load()
     }
 
+    /// Takes the user from the VPS's own files, and its home directory unless HOME is set.
     mutating func setUser(_ name: String, root: SharedFD) throws(CtrError) {
+        let resolved = try ResolvedUser(
+            UserSpec.parse(name), passwd: file("etc/passwd", root), group: file("etc/group", root))
+        user.uid = resolved.uid
+        user.gid = resolved.gid
+        user.additionalGids = resolved.groups
+        if !env.contains(where: { $0.hasPrefix("HOME=") }) { env.append("HOME=\(resolved.home)") }
+    }
+
+    /// A file of the VPS, nil where there is none. Whoever owns the VPS decides what lies there.
+    private func file(_ path: String, _ root: SharedFD) throws(CtrError) -> [UInt8]? {
+        do throws(SysError) { return try RootPath.read(path, in: root.fd, limit: 16 << 20) } catch {
+            if error.errno == Errno.noEntry || error.errno == Errno.notDirectory { return nil }
+            throw CtrError(.config, "/\(path) of the VPS", step: "look up user", cause: error)
+        }
     }
 
     /// Executes the program: a name with a slash as it is, another along PATH, as execvp(3) does.

@@ -37,6 +37,9 @@ struct GuestSetup: ~Copyable {
         try CurrentProcess.setDumpable(false)
         try expect(.go)
         let linux = launch.spec.linux
+        step = "find root"
+        // Still as the host's root: the directories above are for root alone.
+        let point = try open(launch.spec.root.mountPoint, [.path, .directory])
         if linux.namespaces.contains(.user) {
             step = "become root of the VPS"
             try Identity.become(user: 0, group: 0, groups: [])
@@ -54,7 +57,7 @@ struct GuestSetup: ~Copyable {
             try CurrentProcess.bringLoopbackUp()
         }
         step = "build root"
-        try GuestMounts(spec: launch.spec).enterRoot(step: &step)
+        try GuestMounts(spec: launch.spec).enterRoot(at: point, step: &step)
         step = "standard streams"
         try launch.streams.take(terminal: terminal)
     }
@@ -68,11 +71,10 @@ struct GuestSetup: ~Copyable {
 struct GuestMounts {
     let spec: Spec
 
-    /// The caller's mount namespace is a copy of the one where ``RootBuilder`` attached the root.
-    func enterRoot(step: inout String) throws(SysError) {
+    /// - Parameter point: the root as ``RootBuilder`` attached it, in the caller's copy of that mount namespace.
+    func enterRoot(at point: borrowing FD, step: inout String) throws(SysError) {
         // A copy without the lock that the namespace's copying put on the root's mount; those below it stay locked.
-        let point = try open(spec.root.mountPoint, [.path, .directory])
-        let root = try cloneMount(spec.root.mountPoint, recursive: true)
+        let root = try point.cloneMount(recursive: true)
         try root.attach(to: point)
         step = "mount /proc and /sys"
         try mountKernelFileSystems(root)

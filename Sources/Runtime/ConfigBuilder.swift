@@ -12,16 +12,30 @@ struct ConfigBuilder {
     /// - Parameter command: the words after the template's name; empty means the template's own command.
     func build(command: [String], ephemeral: Bool) throws(CtrError) -> VPSConfig {
         try options.resources.validate()
-        let args = try self.args(command)
-        return VPSConfig(
-            name: name, template: template.name, created: Timestamp.now(), ephemeral: ephemeral, args: args,
-            env: environment(), user: options.user ?? template.user, workdir: options.workdir ?? template.workdir ?? "/",
-            terminal: options.terminal, hostname: options.hostname ?? name, domain: options.domain,
-            resources: options.resources, ulimits: options.ulimits, mounts: options.mounts, devices: options.devices,
-            capAdd: options.capAdd, capDrop: options.capDrop, seccomp: options.seccomp ?? .standard,
-            userns: options.userns ?? .auto, idRange: nil, network: options.network ?? .none, nesting: options.nesting,
-            oomScoreAdj: nil, stopSignal: options.stopSignal ?? template.stopSignal ?? "SIGTERM",
-            description: options.description, labels: labels())
+        var config = VPSConfig(
+            name: name, template: template.name, created: Timestamp.now(), args: try args(command))
+        config.ephemeral = ephemeral
+        config.env = environment()
+        config.user = options.user ?? template.user
+        config.workdir = options.workdir ?? template.workdir ?? "/"
+        // An init that is left alone wants a console to say what it does.
+        config.terminal = options.terminal || (options.detach && config.args == template.initCommand)
+        config.hostname = options.hostname ?? name
+        config.domain = options.domain
+        config.resources = options.resources
+        config.ulimits = options.ulimits
+        config.mounts = options.mounts
+        config.devices = options.devices
+        config.capAdd = options.capAdd
+        config.capDrop = options.capDrop
+        config.seccomp = options.seccomp ?? .standard
+        config.userns = options.userns ?? .auto
+        config.network = options.network ?? .none
+        config.nesting = options.nesting
+        config.stopSignal = options.stopSignal ?? template.stopSignal ?? "SIGTERM"
+        config.description = options.description
+        config.labels = labels()
+        return config
     }
 
     private func args(_ command: [String]) throws(CtrError) -> [String] {

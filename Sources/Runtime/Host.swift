@@ -1,4 +1,4 @@
-public import Kernel
+internal import Kernel
 public import Model
 
 /// Where ctr keeps things on this host: the two directories of `docs/files.md`.
@@ -22,20 +22,23 @@ public struct Host: Sendable {
 
     /// The directory of all VPSs, made if needed. Everything above a guest's files is for root alone: programs with
     /// set-user-id bits lie below.
-    func vpsDirectory() throws(CtrError) -> FD { try ensure("\(root)/vps") }
+    func vpsDirectory() throws(CtrError) -> FD { try Host.ensure("\(root)/vps") }
 
-    func stateDirectory() throws(CtrError) -> FD { try ensure(state) }
+    func stateDirectory() throws(CtrError) -> FD { try Host.ensure(state) }
 
-    /// Where a VPS's cgroup is, below the hierarchies' roots. Another state directory than the usual one is another
-    /// host's worth of names, so it has a parent of its own.
-    func cgroupPath(of name: String) -> String {
-        if state == Host.standardState { return "ctr/\(name)" }
+    /// Where a VPS's cgroup is, below the hierarchies' roots.
+    func cgroupPath(of name: String) -> String { "\(cgroupParent)/\(name)" }
+
+    /// Another state directory than the usual one is another host's worth of names, so it has a parent of its own.
+    var cgroupParent: String {
+        if state == Host.standardState { return "ctr" }
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in state.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return "ctr-\(String(hash, radix: 36))/\(name)"
+        return "ctr-\(String(hash, radix: 36))"
     }
 
-    private func ensure(_ path: String) throws(CtrError) -> FD {
+    /// Opens a directory of ctr's own, made with its parents if needed.
+    static func ensure(_ path: String) throws(CtrError) -> FD {
         do throws(SysError) {
             do throws(SysError) { return try open(path, [.directory, .noFollow]) } catch
                 where error.errno == Errno.noEntry
@@ -48,7 +51,7 @@ public struct Host: Sendable {
         }
     }
 
-    private func makeParents(_ path: String) throws(SysError) -> FD {
+    private static func makeParents(_ path: String) throws(SysError) -> FD {
         var directory = try open("/", [.directory])
         for component in path.split(separator: "/") {
             do throws(SysError) { try directory.makeDirectory(String(component), mode: 0o700) } catch

@@ -1,5 +1,5 @@
 internal import Cgroups
-public import Kernel
+internal import Kernel
 public import Model
 internal import Namespaces
 
@@ -9,10 +9,12 @@ public struct Recovery: Sendable {
 
     public init(host: Host) { self.host = host }
 
-    /// Looks at every VPS; returns the names of those that were mended.
+    /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
     public func sweepAll() throws(CtrError) -> [String] {
         var mended: [String] = []
         for name in try VPSList.names(on: host) where try sweep(name) { mended.append(name) }
+        _ = try Settings.load().makeIDPool().reclaim()
+        try Cgroup.prune(host: .detect(), path: host.cgroupParent)
         return mended
     }
 
@@ -46,27 +48,33 @@ public struct Recovery: Sendable {
     }
 
     /// A kept VPS that has ended gives back what only a running one has.
-    func settleStopped(_ files: VPSFiles) throws(CtrError) {
-        try endProcesses(files)
+    func settleStopped(_ files: VPSFiles, cgroup: Cgroup? = nil) throws(CtrError) {
+        try endProcesses(files, cgroup)
         let (states, name) = (files.states, files.name)
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
 
     /// Removes a VPS and all that it has on the host. Nothing there is no error.
-    func removeAll(_ files: VPSFiles) throws(CtrError) {
+    /// - Parameter range: its ids, where the caller knows them; they are looked up otherwise.
+    func removeAll(_ files: VPSFiles, range: IDRange? = nil, cgroup: Cgroup? = nil) throws(CtrError) {
         let name = files.name
-        try endProcesses(files)
+        try endProcesses(files, cgroup)
         let (all, states) = (files.all, files.states)
         try describing("files of VPS \(name)") { () throws(SysError) in try all.fd.removeTree(name) }
-        try Settings.idPool().release(vpsDirectory: files.path)
+        let pool = try Settings.load().makeIDPool()
+        let owned: IDRange?
+        if let range { owned = range } else { owned = try pool.lookup(files.path) }
+        if let owned { try pool.release(owned, files.path) }
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
 
-    private func endProcesses(_ files: VPSFiles) throws(CtrError) {
-        if let running = try? RunningInit.find(files) {
-            try? running.handle.signal(Signal.kill)
-        }
-        try Cgroup.removeIfThere(path: host.cgroupPath(of: files.name))
+    /// - Parameter known: the cgroup of a VPS that has ended; without it every place where one may be is looked at.
+    private func endProcesses(_ files: VPSFiles, _ known: Cgroup? = nil) throws(CtrError) {
+        if let known { return try known.remove() }
+        let path = host.cgroupPath(of: files.name)
+        let cgroup = try Cgroup.openWhatIsThere(.everywhere(host: .detect(), path: path))
+        try cgroup.kill()
+        try cgroup.remove()
     }
 }
 
@@ -88,5 +96,29 @@ struct RunningInit: ~Copyable {
             if error.errno == Errno.noProcess || error.errno == Errno.noEntry { return nil }
             throw CtrError(.io, "process \(state.pid) of VPS \(files.name)", cause: error)
         }
+    }
+}
+
+/// A running VPS that a verb is about to act on.
+struct RunningTarget: ~Copyable {
+    let files: VPSFiles
+    let config: VPSConfig
+    let process: RunningInit
+
+    /// - Throws: `notFound` for an unknown VPS, `failed` for one that does not run.
+    static func find(_ name: String, on host: Host) throws(CtrError) -> RunningTarget {
+        let files = try VPSFiles(name, host: host)
+        guard let config = try files.config() else { throw VPSFiles.unknown(name) }
+        guard let process = try RunningInit.find(files) else {
+            try Recovery(host: host).sweep(name)
+            throw CtrError(.failed, "VPS \(name): not running")
+        }
+        return RunningTarget(files: files, config: config, process: process)
+    }
+}
+
+extension VPSFiles {
+    static func unknown(_ name: String) -> CtrError {
+        CtrError(.notFound, "VPS \(name): no such VPS (see ctr list)")
     }
 }

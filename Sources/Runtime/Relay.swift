@@ -100,21 +100,21 @@ final class Relay {
 
     private func give() throws(SysError) {
         do throws(SysError) {
-            let n = try pending.withUnsafeBytes { (bytes) throws(SysError) in try source.fd.write(bytes) }
-            pending.removeFirst(n)
-        } catch where error.errno == Errno.again {
-        } catch where error.errno == Errno.io { sourceOpen = false }
+            pending.removeFirst(try source.fd.write(pending))
+        } catch where error.errno == Errno.again || error.errno == Errno.io {
+            if error.errno == Errno.io { sourceOpen = false }
+        }
     }
 
     /// Moves what is there now; false if nothing was.
     @discardableResult
     private func take() throws(SysError) -> Bool {
         let bytes: [UInt8]
-        do throws(SysError) { bytes = try source.fd.read(upTo: 65536) } catch where error.errno == Errno.again {
-            return false
-        } catch where error.errno == Errno.io {
-            // A master whose terminal nobody has open: for good when the VPS ends, else until somebody opens it.
-            CurrentProcess.sleep(milliseconds: 5)
+        do throws(SysError) { bytes = try source.fd.read(upTo: 65536) } catch
+            where error.errno == Errno.again || error.errno == Errno.io
+        {
+            // EIO: nobody has the terminal open. For good when the VPS ends, else until somebody opens it.
+            if error.errno == Errno.io { CurrentProcess.sleep(milliseconds: 5) }
             return false
         }
         if bytes.isEmpty {

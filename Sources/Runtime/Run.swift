@@ -20,6 +20,7 @@ public struct Run: Codable, Sendable {
     /// Runs in the foreground until the command ends.
     /// - Returns: its status as a shell reports it.
     public func foreground(on host: Host) throws(CtrError) -> Int32 {
+        try Isolation.guardProgram(options.userns ?? .auto)
         // Before the start: a signal that comes during it waits here.
         let signals = try Supervisor.queue()
         let vps = try start(on: host, streams: Streams())
@@ -29,7 +30,7 @@ public struct Run: Codable, Sendable {
 
     /// The steps of a start, each undone if a later one fails.
     func start(on host: Host, streams: Streams) throws(CtrError) -> RunningVPS {
-        let sealed = try TemplateStore(root: host.root).open(template)
+        let sealed = try SealedTemplate(template, on: host)
         let place = try VPSPlace.make(options.name, on: host)
         do throws(CtrError) {
             let builder = ConfigBuilder(options: options, template: sealed.manifest, name: place.files.name)
@@ -37,21 +38,36 @@ public struct Run: Codable, Sendable {
             let isolation = try Isolation(&config, place: place)
             try place.makeDisk()
             let spec = try config.spec(
-                layers: sealed.layerPaths, disk: "\(place.files.path)/disk",
+                layers: sealed.layers, disk: "\(place.files.path)/disk",
                 mountPoint: "\(place.files.statePath)/root")
-            var launch = Launch(
-                spec: spec, entry: try isolation.entry(config, spec: spec), cgroup: isolation.cgroup.join,
-                streams: streams)
+            var entry = try Isolation.entry(config, process: spec.process, host: host)
+            if config.ephemeral { entry.parentDeathSignal = Signal.kill }
+            var launch = Launch(spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
             launch.userName = config.user
             let process = try launch.start()
             // While the child builds its side on another processor.
-            try place.record(config, process: process)
+            try place.record(config, process: process, cgroup: isolation.cgroup)
             try process.execute()
             return RunningVPS(place: place, config: config, template: sealed, cgroup: isolation.cgroup, process: process)
         } catch {
             place.removeAfterFailure()
             throw error
         }
+    }
+}
+
+/// A template in use: while this lives, it can't be removed.
+final class SealedTemplate {
+    let manifest: Template
+    /// Absolute paths, lowest first.
+    let layers: [String]
+    private let held: OpenTemplate
+
+    init(_ name: String, on host: Host) throws(CtrError) {
+        let store = TemplateStore(root: host.root)
+        held = try store.open(name)
+        manifest = held.manifest
+        layers = held.manifest.layers.map { "\(store.path)/\(name)/\($0)" }
     }
 }
 
@@ -73,7 +89,8 @@ final class VPSPlace {
     /// - Throws: `cannotCreate` if a VPS of that name exists.
     static func make(_ wanted: String?, on host: Host) throws(CtrError) -> VPSPlace {
         while true {
-            let name = try wanted ?? randomName()
+            let name: String
+            if let wanted { name = wanted } else { name = try randomName() }
             if wanted != nil { try Recovery(host: host).sweep(name) }
             let files = try VPSFiles(name, host: host)
             do throws(SysError) {
@@ -119,7 +136,7 @@ final class VPSPlace {
     }
 
     /// Writes what other verbs need to find it.
-    func record(_ config: VPSConfig, process: StartedProcess) throws(CtrError) {
+    func record(_ config: VPSConfig, process: StartedProcess, cgroup: Cgroup) throws(CtrError) {
         let name = files.name
         try VPSFiles.write(
             config, "config.json", in: config.ephemeral ? state : directory, of: name, durable: !config.ephemeral)
@@ -127,7 +144,7 @@ final class VPSPlace {
         let value = try describing("state of VPS \(name)") { () throws(SysError) in
             VPSState(
                 status: .running, bootID: try ProcFiles.bootID(), pid: pid, startTime: try ProcFiles.startTime(of: pid),
-                supervisor: CurrentProcess.pid, started: Timestamp.now(), namespaces: config.namespaces.rawValue)
+                supervisor: CurrentProcess.pid, started: Timestamp.now(), namespaces: config.namespaces.rawValue, cgroup: cgroup.record)
         }
         try VPSFiles.write(value, "state.json", in: state, of: name, durable: false)
     }

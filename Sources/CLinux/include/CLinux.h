@@ -118,6 +118,10 @@ static inline unsigned ctr_major(uint64_t device) { return major(device); }
 static inline unsigned ctr_minor(uint64_t device) { return minor(device); }
 static inline uint64_t ctr_makedev(unsigned major_, unsigned minor_) { return makedev(major_, minor_); }
 
+static inline long ctr_sendfile(int to, int from, size_t count) {
+    return ctr_ret(syscall(SYS_sendfile, to, from, NULL, count));
+}
+
 // ---- mounts ------------------------------------------------------------------------------------------------------
 static inline long ctr_open_tree(int dir, const char *path, unsigned flags) {
     return ctr_ret(syscall(SYS_open_tree, dir, path, flags));
@@ -229,6 +233,10 @@ static inline long ctr_prlimit(int pid, int resource, const struct rlimit *_Null
 static inline long ctr_getcwd(char *buffer, size_t size) { return ctr_ret(syscall(SYS_getcwd, buffer, size)); }
 static inline long ctr_sethostname(const char *name, size_t size) { return ctr_ret(syscall(SYS_sethostname, name, size)); }
 static inline long ctr_setdomainname(const char *name, size_t size) { return ctr_ret(syscall(SYS_setdomainname, name, size)); }
+// Swift 6 refuses the global variable.
+extern char *_Nullable *_Nonnull environ;
+static inline char *_Nullable *_Nonnull ctr_environ(void) { return environ; }
+static inline long ctr_getrandom(void *buffer, size_t size) { return ctr_ret(syscall(SYS_getrandom, buffer, size, 0)); }
 static inline _Noreturn void ctr_exit(int status) { _exit(status); }
 
 // ---- sockets and signals -----------------------------------------------------------------------------------------

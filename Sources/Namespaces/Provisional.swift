@@ -1,2 +1,0 @@
-internal import Kernel
-public struct CapabilityPlan: Sendable { public init() {} }

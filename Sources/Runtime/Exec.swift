@@ -1,0 +1,61 @@
+internal import Cgroups
+internal import Kernel
+public import Model
+internal import Namespaces
+
+/// `ctr exec` and `ctr enter`: a command inside a running VPS, with its namespaces, cgroup, capabilities and filter.
+public struct Exec: Sendable, Equatable {
+    public var name: String
+    public var command: [String]
+    /// nil: the VPS's root, or who its own command runs as.
+    public var user: String?
+    public var workdir: String?
+    public var env: [String] = []
+    public var terminal = false
+
+    public init(name: String, command: [String]) {
+        self.name = name
+        self.command = command
+    }
+
+    /// Runs until the command ends.
+    /// - Returns: its status as a shell reports it.
+    public func run(on host: Host) throws(CtrError) -> Int32 {
+        guard let first = command.first, !first.isEmpty else {
+            throw CtrError(.usage, "exec \(name): no command given")
+        }
+        let signals = try Supervisor.queue()
+        let target = try RunningTarget.find(name, on: host)
+        try Isolation.guardProgram(target.config.userns)
+        let process = try start(target, host: host)
+        try process.execute()
+        let relay = try process.terminal.map { (terminal) throws(CtrError) in try Relay.user(of: terminal) }
+        return try Supervisor(process, signals: signals, relay: relay, isInit: false).run().code
+    }
+
+    private func start(_ target: borrowing RunningTarget, host: Host) throws(CtrError) -> StartedProcess {
+        let config = target.config
+        var spec = ProcessSpec(args: command)
+        spec.env = environment(config)
+        spec.cwd = workdir ?? config.workdir
+        let cgroup = try Cgroup.open(target.process.state.cgroup)
+        var join = Join(
+            namespaces: config.namespaces, entry: try Isolation.entry(config, process: spec, host: host),
+            cgroup: try cgroup.joinForEngine(), terminal: terminal,
+            rlimits: config.ulimits.map { RLimit(resource: $0.resource, soft: $0.soft, hard: $0.hard) })
+        join.userName = user ?? config.user
+        return try join.start(target.process.handle)
+    }
+
+    private func environment(_ config: VPSConfig) -> [String] {
+        var all = config.env.filter { !$0.hasPrefix("HOME=") || user == nil }
+        if terminal, !all.contains(where: { $0.hasPrefix("TERM=") }) { all.append("TERM=xterm-256color") }
+        for entry in env {
+            let key = entry.prefix { $0 != "=" } + "="
+            all.removeAll { $0.hasPrefix(key) }
+            all.append(entry)
+        }
+        if user == nil, config.user == nil, !all.contains(where: { $0.hasPrefix("HOME=") }) { all.append("HOME=/root") }
+        return all
+    }
+}

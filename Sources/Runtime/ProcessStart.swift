@@ -1,0 +1,12 @@
+internal import Kernel
+public import Model
+
+/// What ctr does before anything else.
+public enum ProcessStart {
+    /// Nothing that a later step opens may take the place of a standard stream that the caller closed.
+    public static func prepare() throws(CtrError) {
+        try describing("standard streams", code: .failed) { () throws(SysError) in
+            try CurrentProcess.fillStandardDescriptors()
+        }
+    }
+}

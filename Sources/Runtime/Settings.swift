@@ -1,0 +1,68 @@
+internal import FoundationEssentials
+internal import Kernel
+internal import Model
+internal import Namespaces
+
+/// `/etc/ctr/ctr.json` (or the file that CTR_CONFIG names): settings of the whole host. All keys are optional; an unknown
+/// one is an error, so that a mistyped setting is not one that silently does nothing.
+struct Settings: Codable, Equatable {
+    /// Host ids to take the VPSs' ranges from; else /etc/subuid says, else the standard pool.
+    var idPool: Pool?
+    /// Where the ranges in use are remembered. One for the whole host, whatever --root is.
+    var idRegistry: String?
+
+    struct Pool: Codable, Equatable {
+        var base: UInt32
+        var count: UInt32
+    }
+
+    static let standardPath = "/etc/ctr/ctr.json"
+    static let standardRegistry = "/var/lib/ctr/ids"
+
+    static func load() throws(CtrError) -> Settings {
+        let path = CurrentProcess.environment("CTR_CONFIG") ?? standardPath
+        let bytes: [UInt8]
+        do throws(SysError) { bytes = try open(path, .readOnly).readAll(limit: 1 << 20) } catch {
+            if error.errno == Errno.noEntry { return Settings() }
+            throw CtrError(.config, "settings \(path)", cause: error)
+        }
+        do {
+            let known: Set<String> = ["idPool", "idRegistry"]
+            let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
+            if let unknown = keys.filter({ !known.contains($0) }).min() {
+                throw CtrError(.config, "settings \(path): unknown key '\(unknown.escaped)'")
+            }
+            return try JSONDecoder().decode(Settings.self, from: Data(bytes))
+        } catch let error as CtrError {
+            throw error
+        } catch {
+            throw CtrError(.config, "settings \(path): \(JSONText.describe(error))")
+        }
+    }
+
+    /// The pool that these settings and /etc/subuid describe.
+    func makeIDPool() throws(CtrError) -> IDPool {
+        let (users, groups) = (try Settings.optional("/etc/subuid"), try Settings.optional("/etc/subgid"))
+        let pool: IDPoolSettings
+        if let idPool {
+            pool = try IDPoolSettings(base: UInt64(idPool.base), count: UInt64(idPool.count), subuid: users, subgid: groups)
+        } else {
+            pool = try IDPoolSettings(subuid: users, subgid: groups)
+        }
+        let registry = idRegistry ?? Settings.standardRegistry
+        _ = try Host.ensure(registry)
+        return IDPool(directory: registry, settings: pool)
+    }
+
+    private static func optional(_ path: String) throws(CtrError) -> [UInt8]? {
+        do throws(SysError) { return try open(path, .readOnly).readAll(limit: 16 << 20) } catch {
+            if error.errno == Errno.noEntry { return nil }
+            throw CtrError(.config, path, cause: error)
+        }
+    }
+
+    /// Any JSON value.
+    private struct Ignored: Decodable {
+        init(from decoder: any Decoder) throws {}
+    }
+}

@@ -1,0 +1,33 @@
+public import Cgroups
+internal import Kernel
+public import Model
+
+/// All that is known of one VPS.
+public struct VPSDetails: Codable, Sendable {
+    public var summary: VPSSummary
+    public var config: VPSConfig
+    public var state: VPSState?
+    public var lastRun: LastRun?
+    /// What it uses now; nil where it does not run.
+    public var usage: CgroupUsage?
+}
+
+/// `ctr show`.
+public enum Show {
+    public static func details(_ name: String, on host: Host) throws(CtrError) -> VPSDetails {
+        try Recovery(host: host).sweep(name)
+        let files = try VPSFiles(name, host: host)
+        guard let config = try files.config(), let summary = try VPSList.summary(files) else {
+            throw VPSFiles.unknown(name)
+        }
+        var details = VPSDetails(summary: summary, config: config)
+        if summary.status != .stopped, let state = try files.state() {
+            details.state = state
+            details.usage = try Cgroup.openWhatIsThere(state.cgroup).usage()
+        }
+        if let directory = try files.directory() {
+            details.lastRun = try VPSFiles.read("last.json", in: directory, of: name)
+        }
+        return details
+    }
+}
