@@ -22,9 +22,9 @@ public struct Host: Sendable {
 
     /// The directory of all VPSs, made if needed. Everything above a guest's files is for root alone: programs with
     /// set-user-id bits lie below.
-    func vpsDirectory() throws(CtrError) -> FD { try ensure("\(root)/vps") }
+    func vpsDirectory() throws(CtrError) -> FD { try Host.ensure("\(root)/vps") }
 
-    func stateDirectory() throws(CtrError) -> FD { try ensure(state) }
+    func stateDirectory() throws(CtrError) -> FD { try Host.ensure(state) }
 
     /// Where a VPS's cgroup is, below the hierarchies' roots. Another state directory than the usual one is another
     /// host's worth of names, so it has a parent of its own.
@@ -35,7 +35,8 @@ public struct Host: Sendable {
         return "ctr-\(String(hash, radix: 36))/\(name)"
     }
 
-    private func ensure(_ path: String) throws(CtrError) -> FD {
+    /// Opens a directory of ctr's own, made with its parents if needed.
+    static func ensure(_ path: String) throws(CtrError) -> FD {
         do throws(SysError) {
             do throws(SysError) { return try open(path, [.directory, .noFollow]) } catch
                 where error.errno == Errno.noEntry
@@ -48,7 +49,7 @@ public struct Host: Sendable {
         }
     }
 
-    private func makeParents(_ path: String) throws(SysError) -> FD {
+    private static func makeParents(_ path: String) throws(SysError) -> FD {
         var directory = try open("/", [.directory])
         for component in path.split(separator: "/") {
             do throws(SysError) { try directory.makeDirectory(String(component), mode: 0o700) } catch

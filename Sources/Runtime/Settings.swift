@@ -49,7 +49,9 @@ struct Settings: Codable, Equatable {
         } else {
             pool = try IDPoolSettings(subuid: users, subgid: groups)
         }
-        return IDPool(directory: idRegistry ?? Settings.standardRegistry, settings: pool)
+        let registry = idRegistry ?? Settings.standardRegistry
+        _ = try Host.ensure(registry)
+        return IDPool(directory: registry, settings: pool)
     }
 
     private static func optional(_ path: String) throws(CtrError) -> [UInt8]? {
