@@ -29,7 +29,9 @@ enum Parsing {
     static func execute(_ command: any ParsableCommand.Type, _ words: [String], _ globals: Globals) -> Int32 {
         let type = command as? any Verb.Type
         var globals = globals
+        var words = words
         do throws(CtrError) {
+            try checkGroup(command, &words, &globals)
             guard let verb = try parse(command, type?.prepare(words) ?? words) else { return 0 }
             globals = globals.with(verb.given)
             return try verb.execute(globals)
@@ -56,7 +58,7 @@ enum Parsing {
         do {
             var parsed = try command.parseAsRoot(words)
             if let verb = parsed as? any Verb { return verb }
-            // Help is a command too, and a group of verbs alone is a call for it: both throw what they have to say.
+            // Help is a command too: it throws what it has to say.
             try parsed.run()
             return nil
         } catch let error as CtrError {
@@ -67,13 +69,36 @@ enum Parsing {
                 if !text.isEmpty { try Output.print(text) }
                 return nil
             }
-            throw usage(command, command.message(for: error))
+            throw usage(command, words, command.message(for: error))
         }
     }
 
-    private static func usage(_ command: any ParsableCommand.Type, _ message: String) -> CtrError {
-        let name = command == Ctr.self ? "ctr" : "ctr \(command._commandName)"
+    /// ArgumentParser's words in the form of our errors.
+    private static func usage(_ command: any ParsableCommand.Type, _ words: [String], _ message: String) -> CtrError {
         let text = message.split(separator: "\n").joined(separator: " ")
-        return CtrError(.usage, "\(name): \(text) (\(name) --help shows the usage)")
+        let lower = text.prefix(1).lowercased() + text.dropFirst()
+        if command == Ctr.self { return CtrError(.usage, "\(lower) (ctr --help shows the usage)") }
+        var name = command._commandName
+        if let next = words.first, command.configuration.subcommands.contains(where: { $0._commandName == next }) {
+            name += " \(next)"
+        }
+        return CtrError(.usage, "\(name): \(lower) (ctr \(name) --help shows the usage)")
+    }
+
+    /// A group of verbs wants one of them. Options of every command may stand between.
+    private static func checkGroup(
+        _ command: any ParsableCommand.Type, _ words: inout [String], _ globals: inout Globals
+    ) throws(CtrError) {
+        let verbs = command.configuration.subcommands.map { $0._commandName }
+        if verbs.isEmpty { return }
+        let name = command._commandName
+        var rest = words[...]
+        if globals.takeLeading(&rest) { words = Array(rest) }
+        guard let verb = words.first else {
+            throw CtrError(.usage, "\(name): no command given (ctr \(name) --help lists the commands)")
+        }
+        if !verb.hasPrefix("-"), !verbs.contains(verb) {
+            throw CtrError(.usage, "\(name) \(verb.escaped): unknown command (ctr \(name) --help lists the commands)")
+        }
     }
 }
