@@ -52,6 +52,11 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "CgroupsTests", dependencies: ["Cgroups", "Kernel", "Model", "cgroup-probe"], swiftSettings: strict),
+        .executableTarget(
+            name: "check-probe", dependencies: ["Kernel", "Model", "Runtime"], path: "Tests/Probes/check-probe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "RuntimeTests", dependencies: ["Kernel", "Model", "Runtime", "check-probe"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -35,7 +35,7 @@ extension HostCheck {
     private static func cost(of feature: CgroupFeature) -> String {
         // Every VPS has device rules, and a start without them is refused.
         if feature.name == deviceRules { return "ctr run can't work: which devices a VPS may open can't be said" }
-        return feature.cost ?? feature.why
+        return feature.cost ?? "the limit is weaker than what is asked for; boot the host with cgroup v2"
     }
 
     private static func layout(_ host: CgroupHost) -> Finding {
