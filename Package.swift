@@ -47,6 +47,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "StorageTests", dependencies: ["Kernel", "Model", "Storage", "storage-probe"], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["Kernel"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )
