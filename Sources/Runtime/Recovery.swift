@@ -9,10 +9,12 @@ public struct Recovery: Sendable {
 
     public init(host: Host) { self.host = host }
 
-    /// Looks at every VPS; returns the names of those that were mended.
+    /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
     public func sweepAll() throws(CtrError) -> [String] {
         var mended: [String] = []
         for name in try VPSList.names(on: host) where try sweep(name) { mended.append(name) }
+        _ = try Settings.load().makeIDPool().reclaim()
+        try Cgroup.prune(host: .detect(), path: host.cgroupParent)
         return mended
     }
 
@@ -46,17 +48,17 @@ public struct Recovery: Sendable {
     }
 
     /// A kept VPS that has ended gives back what only a running one has.
-    func settleStopped(_ files: VPSFiles) throws(CtrError) {
-        try endProcesses(files)
+    func settleStopped(_ files: VPSFiles, cgroup: Cgroup? = nil) throws(CtrError) {
+        try endProcesses(files, cgroup)
         let (states, name) = (files.states, files.name)
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
 
     /// Removes a VPS and all that it has on the host. Nothing there is no error.
     /// - Parameter range: its ids, where the caller knows them; they are looked up otherwise.
-    func removeAll(_ files: VPSFiles, range: IDRange? = nil) throws(CtrError) {
+    func removeAll(_ files: VPSFiles, range: IDRange? = nil, cgroup: Cgroup? = nil) throws(CtrError) {
         let name = files.name
-        try endProcesses(files)
+        try endProcesses(files, cgroup)
         let (all, states) = (files.all, files.states)
         try describing("files of VPS \(name)") { () throws(SysError) in try all.fd.removeTree(name) }
         let pool = try Settings.load().makeIDPool()
@@ -66,11 +68,13 @@ public struct Recovery: Sendable {
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
 
-    private func endProcesses(_ files: VPSFiles) throws(CtrError) {
-        if let running = try? RunningInit.find(files) {
-            try? running.handle.signal(Signal.kill)
-        }
-        try Cgroup.removeIfThere(path: host.cgroupPath(of: files.name))
+    /// - Parameter known: the cgroup of a VPS that has ended; without it every place where one may be is looked at.
+    private func endProcesses(_ files: VPSFiles, _ known: Cgroup? = nil) throws(CtrError) {
+        if let known { return try known.remove() }
+        let path = host.cgroupPath(of: files.name)
+        let cgroup = try Cgroup.openWhatIsThere(.everywhere(host: .detect(), path: path))
+        try cgroup.kill()
+        try cgroup.remove()
     }
 }
 

@@ -42,11 +42,11 @@ public struct Run: Codable, Sendable {
                 mountPoint: "\(place.files.statePath)/root")
             var entry = try Isolation.entry(config, process: spec.process, host: host)
             if config.ephemeral { entry.parentDeathSignal = Signal.kill }
-            var launch = Launch(spec: spec, entry: entry, cgroup: isolation.cgroup.join, streams: streams)
+            var launch = Launch(spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
             launch.userName = config.user
             let process = try launch.start()
             // While the child builds its side on another processor.
-            try place.record(config, process: process)
+            try place.record(config, process: process, cgroup: isolation.cgroup)
             try process.execute()
             return RunningVPS(place: place, config: config, template: sealed, cgroup: isolation.cgroup, process: process)
         } catch {
@@ -136,7 +136,7 @@ final class VPSPlace {
     }
 
     /// Writes what other verbs need to find it.
-    func record(_ config: VPSConfig, process: StartedProcess) throws(CtrError) {
+    func record(_ config: VPSConfig, process: StartedProcess, cgroup: Cgroup) throws(CtrError) {
         let name = files.name
         try VPSFiles.write(
             config, "config.json", in: config.ephemeral ? state : directory, of: name, durable: !config.ephemeral)
@@ -144,7 +144,7 @@ final class VPSPlace {
         let value = try describing("state of VPS \(name)") { () throws(SysError) in
             VPSState(
                 status: .running, bootID: try ProcFiles.bootID(), pid: pid, startTime: try ProcFiles.startTime(of: pid),
-                supervisor: CurrentProcess.pid, started: Timestamp.now(), namespaces: config.namespaces.rawValue)
+                supervisor: CurrentProcess.pid, started: Timestamp.now(), namespaces: config.namespaces.rawValue, cgroup: cgroup.record)
         }
         try VPSFiles.write(value, "state.json", in: state, of: name, durable: false)
     }

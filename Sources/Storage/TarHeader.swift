@@ -18,8 +18,8 @@ struct TarHeader {
             sum += Int(value)
             signed += Int(Int8(bitPattern: value))
         }
-        let stored = try TarHeader.number(block[148..<156], "checksum")
-        guard stored == sum || stored == signed else {
+        let stored = try? TarHeader.number(block[148..<156], "checksum")
+        guard stored == Int64(sum) || stored == Int64(signed) else {
             throw CtrError(.badInput, "not a tar archive, or a damaged one (a header's checksum is wrong)")
         }
         switch Array(block[257..<265]) {

@@ -188,7 +188,7 @@ struct TreeCopier {
             var left = extent.length
             while left > 0 {
                 let part = min(left, 8 << 20)
-                try writer.count(part)
+                try writer.count(part, of: entry)
                 let copied: Int
                 do { copied = try copyPart(source, target, Int(part)) } catch { throw writer.failure(entry, error) }
                 if copied == 0 { break }

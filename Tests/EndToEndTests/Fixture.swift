@@ -168,8 +168,7 @@ struct SharedTemplate: Sendable {
         let path = "/tmp/ctr-e2e-\(getpid())"
         try Kernel.open("/tmp", [.directory]).makeDirectory(path, mode: 0o700)
         atexit {
-            let gone = try? ToolProcess("/bin/rm", ["-rf", "--one-file-system", "/tmp/ctr-e2e-\(getpid())"])
-            _ = try? gone?.wait()
+            removeTree("/tmp/ctr-e2e-\(getpid())")
         }
         try Kernel.open(path, [.directory]).open("config.json", [.writeOnly, .create], mode: 0o600)
             .writeAll(Array("{\"idRegistry\": \"\(path)/ids\"}".utf8))
@@ -190,10 +189,13 @@ struct SharedTemplate: Sendable {
         guard let names = try? Kernel.open("/tmp", [.directory]).entries().map(\.name.description) else { return }
         for name in names where name.hasPrefix("ctr-e2e-") {
             guard let pid = Int32(name.dropFirst("ctr-e2e-".count)), kill(pid, 0) != 0 else { continue }
-            let gone = try? ToolProcess("/bin/rm", ["-rf", "--one-file-system", "/tmp/\(name)"])
-            _ = try? gone?.wait()
+            removeTree("/tmp/\(name)")
         }
     }
+}
+
+private func removeTree(_ path: String) {
+    do { _ = try ToolProcess("/bin/rm", ["-rf", "--one-file-system", path]).wait() } catch {}
 }
 
 /// Looks again until a condition holds, at most so many seconds; returns whether it did.

@@ -30,7 +30,8 @@ import Testing
     @Test(arguments: [0, 1, 7, 42, 125, 126, 127, 255])
     func exitStatus(_ status: Int) throws {
         try Fixture.with { f in
-            #expect(try f.ctr("run", "minimal", "sh", "-c", "exit \(status)").status == Int32(status))
+            let run = try f.ctr("run", "minimal", "sh", "-c", "exit \(status)")
+            #expect(run.status == Int32(status), "\(run.both)")
         }
     }
 

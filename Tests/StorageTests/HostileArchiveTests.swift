@@ -189,7 +189,7 @@ struct HostileArchiveTests {
             }
             one.build(&tar)
             try f.write("t.tar", tar.ended)
-            do {
+            do throws(CtrError) {
                 try f.store.importTemplate(from: "\(f.path)/t.tar", name: "t")
                 Issue.record("imported")
             } catch {

@@ -39,7 +39,8 @@ func main(_ words: [String]) throws(CtrError) {
     case "sweep": store.sweep()
     case "hold":
         let template = try store.open(arguments[0])
-        print("held")
+        // Not print: its buffer would not reach a pipe before the end.
+        try? Kernel.open("/proc/self/fd/1", [.writeOnly]).writeAll(Array("held\n".utf8))
         // Until stdin closes.
         _ = try? Kernel.open("/proc/self/fd/0", [.readOnly]).readAll()
         withExtendedLifetime(template.lock) {}
