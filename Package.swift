@@ -55,6 +55,7 @@ let package = Package(
         probe("storage-probe", ["Kernel", "Model", "Storage"]),
         probe("cgroup-probe", ["Cgroups", "Kernel", "Model"]),
         probe("security-probe", ["Kernel", "Model", "Namespaces", "CSecurityProbe"]),
+        probe("check-probe", ["Kernel", "Model", "Runtime"]),
         tests("ModelTests", ["Model"]),
         tests("NamespacesTests", ["Kernel", "Model", "Namespaces", "CSeccomp", "security-probe"]),
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),

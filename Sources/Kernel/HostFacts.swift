@@ -27,7 +27,7 @@ extension FD {
     /// EOPNOTSUPP where the file system can't share, EXDEV across file systems. The corresponding call is
     /// `ioctl_ficlone(2)`.
     public borrowing func shareData(of source: borrowing FD) throws(SysError) {
-        try check(ctr_ioctl(rawValue, UInt(CTR_FICLONE), Int(source.rawValue)), "ioctl", "FICLONE")
+        try check(ctr_ioctl(rawValue, UInt(CTR_FICLONE), UInt(source.rawValue)), "ioctl", "FICLONE")
     }
 }
 

@@ -1,4 +1,4 @@
-internal import Kernel
+package import Kernel
 internal import Model
 
 /// Builds a VPS's root in the caller's private mount namespace, as the host's root: so its mounts are locked for the
@@ -154,7 +154,8 @@ package struct OverlayMount {
     /// each one where they lie on top of each other.
     package func mountByPaths(attachingLayersTo point: borrowing FD) throws(SysError) -> FD {
         for layer in lowers + [disk] { try layer.fd.attach(to: point) }
-        let (upper, work) = (try diskDirectory("upper"), try diskDirectory("work"))
+        let upper = try diskDirectory("upper")
+        let work = try diskDirectory("work")
         let context = try FileSystemContext("overlay")
         try context.set("lowerdir", lowers.map { $0.fd.procPath }.joined(separator: ":"))
         try context.set("upperdir", upper.procPath)
