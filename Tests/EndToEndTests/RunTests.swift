@@ -39,7 +39,7 @@ import Testing
     func endBySignal(_ signal: Int) throws {
         try Fixture.with { f in
             // Process 1 is shielded from its own signals, so a child has the fate and the shell reports it.
-            let child = try f.ctr("run", "minimal", "sh", "-c", "sh -c 'kill -\(signal) $$'")
+            let child = try f.ctr("run", "minimal", "sh", "-c", "sh -c 'kill -\(signal) $$'; exit $?")
             #expect(child.status == Int32(128 + signal), "\(child.both)")
         }
     }
@@ -133,7 +133,7 @@ import Testing
     @Test func closedOutputIsNoFileOfTheHost() throws {
         try Fixture.with { f in
             // What ctr opens first must not become descriptor 1, nor what the VPS writes go there.
-            let run = try f.sh("$CTR run minimal sh -c 'readlink /proc/self/fd/0 /proc/self/fd/1 >&2' <&- >&-")
+            let run = try f.sh("$CTR run minimal sh -c 'for i in 0 1; do readlink /proc/self/fd/$i; done >&2' <&- >&-")
             #expect(run.err.split(separator: "\n").allSatisfy { $0 == "/dev/null" || $0.hasPrefix("pipe:") }, "\(run.err)")
             let files = try f.sh("grep -rl fd/1 root/vps state")
             #expect(files.out == "")
