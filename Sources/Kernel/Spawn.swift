@@ -97,7 +97,7 @@ public struct ToolProcess: ~Copyable {
     }
 
     deinit {
-        kill(pid, SIGKILL)
+        Glibc.kill(pid, SIGKILL)
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
     }
@@ -107,7 +107,13 @@ public struct ToolProcess: ~Copyable {
 
     /// Asks it to end with SIGTERM, so that it removes what it has made, and waits until it has.
     public consuming func stop() throws(SysError) -> Status {
-        kill(pid, SIGTERM)
+        Glibc.kill(pid, SIGTERM)
+        return try wait()
+    }
+
+    /// Ends it with SIGKILL and waits.
+    public consuming func kill() throws(SysError) -> Status {
+        Glibc.kill(pid, SIGKILL)
         return try wait()
     }
 

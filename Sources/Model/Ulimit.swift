@@ -47,6 +47,11 @@ public struct Ulimit: Codable, Equatable, Sendable {
         return UInt64(text)
     }
 
+    /// The name of a limit, for messages; a number that has none here is `limit 16`.
+    public static func name(of resource: Int32) -> String {
+        resources.first { $0.number == resource }?.name ?? "limit \(resource)"
+    }
+
     /// The names without RLIMIT_ in lower case, and their numbers on x86, arm, arm64 and riscv.
     private static let resources: [(name: String, number: Int32)] = [
         ("cpu", 0), ("fsize", 1), ("data", 2), ("stack", 3), ("core", 4), ("rss", 5), ("nproc", 6), ("nofile", 7),

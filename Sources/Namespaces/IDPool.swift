@@ -11,8 +11,8 @@ public import Model
 ///
 /// Claims are made under a shared lock of the directory, links are removed under an exclusive one.
 public struct IDPool: Sendable {
-    private let directory: String
-    private let settings: IDPoolSettings
+    let directory: String
+    let settings: IDPoolSettings
 
     /// - Parameter directory: the registry, made (mode 0700) where it is missing; the directory above it must exist.
     public init(directory: String, settings: IDPoolSettings) {

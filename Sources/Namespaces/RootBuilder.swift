@@ -1,4 +1,4 @@
-internal import Kernel
+package import Kernel
 internal import Model
 
 /// Builds a VPS's root in the caller's private mount namespace, as the host's root: so its mounts are locked for the
@@ -121,31 +121,50 @@ struct RootBuilder: ~Copyable {
 }
 
 /// An overlay file system of layers given as detached mounts.
-struct OverlayMount {
+package struct OverlayMount {
     /// Highest first.
     let lowers: [SharedFD]
     /// Holds `upper` and `work`.
     let disk: SharedFD
     let volatile: Bool
 
+    package init(lowers: [SharedFD], disk: SharedFD, volatile: Bool) {
+        self.lowers = lowers
+        self.disk = disk
+        self.volatile = volatile
+    }
+
     func mount(attachingLayersTo point: borrowing FD) throws(SysError) -> FD {
-        let upper = try disk.fd.open("upper", [.path, .directory, .noFollow])
-        let work = try disk.fd.open("work", [.path, .directory, .noFollow])
-        do throws(SysError) {
-            let context = try FileSystemContext("overlay")
-            for lower in lowers { try context.set("lowerdir+", lower.fd) }
-            try context.set("upperdir", upper)
-            try context.set("workdir", work)
-            return try finish(context)
-        } catch where error.errno == Errno.invalid && error.call == "fsconfig" {}
-        // Before Linux 6.13 layers are named by paths and must be attached; their descriptors' paths in /proc still
-        // name each one where they lie on top of each other.
+        do throws(SysError) { return try mountByDescriptors() } catch
+            where error.errno == Errno.invalid && error.call == "fsconfig"
+        {}
+        return try mountByPaths(attachingLayersTo: point)
+    }
+
+    /// EINVAL before Linux 6.13.
+    package func mountByDescriptors() throws(SysError) -> FD {
+        let context = try FileSystemContext("overlay")
+        for lower in lowers { try context.set("lowerdir+", lower.fd) }
+        try context.set("upperdir", try diskDirectory("upper"))
+        try context.set("workdir", try diskDirectory("work"))
+        return try finish(context)
+    }
+
+    /// Before Linux 6.13 layers are named by paths and must be attached; their descriptors' paths in /proc still name
+    /// each one where they lie on top of each other.
+    package func mountByPaths(attachingLayersTo point: borrowing FD) throws(SysError) -> FD {
         for layer in lowers + [disk] { try layer.fd.attach(to: point) }
+        let upper = try diskDirectory("upper")
+        let work = try diskDirectory("work")
         let context = try FileSystemContext("overlay")
         try context.set("lowerdir", lowers.map { $0.fd.procPath }.joined(separator: ":"))
         try context.set("upperdir", upper.procPath)
         try context.set("workdir", work.procPath)
         return try finish(context)
+    }
+
+    private func diskDirectory(_ name: String) throws(SysError) -> FD {
+        try disk.fd.open(name, [.path, .directory, .noFollow])
     }
 
     private func finish(_ context: borrowing FileSystemContext) throws(SysError) -> FD {

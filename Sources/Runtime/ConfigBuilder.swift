@@ -18,7 +18,8 @@ struct ConfigBuilder {
         config.env = environment()
         config.user = options.user ?? template.user
         config.workdir = options.workdir ?? template.workdir ?? "/"
-        config.terminal = options.terminal
+        // An init that is left alone wants a console to say what it does.
+        config.terminal = options.terminal || (options.detach && config.args == template.initCommand)
         config.hostname = options.hostname ?? name
         config.domain = options.domain
         config.resources = options.resources

@@ -38,10 +38,10 @@ public struct Exec: Sendable, Equatable {
         var spec = ProcessSpec(args: command)
         spec.env = environment(config)
         spec.cwd = workdir ?? config.workdir
-        let cgroup = try Cgroup.open(path: host.cgroupPath(of: name))
+        let cgroup = try Cgroup.open(target.process.state.cgroup)
         var join = Join(
             namespaces: config.namespaces, entry: try Isolation.entry(config, process: spec, host: host),
-            cgroup: cgroup.join, terminal: terminal,
+            cgroup: try cgroup.joinForEngine(), terminal: terminal,
             rlimits: config.ulimits.map { RLimit(resource: $0.resource, soft: $0.soft, hard: $0.hard) })
         join.userName = user ?? config.user
         return try join.start(target.process.handle)

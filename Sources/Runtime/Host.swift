@@ -26,13 +26,15 @@ public struct Host: Sendable {
 
     func stateDirectory() throws(CtrError) -> FD { try Host.ensure(state) }
 
-    /// Where a VPS's cgroup is, below the hierarchies' roots. Another state directory than the usual one is another
-    /// host's worth of names, so it has a parent of its own.
-    func cgroupPath(of name: String) -> String {
-        if state == Host.standardState { return "ctr/\(name)" }
+    /// Where a VPS's cgroup is, below the hierarchies' roots.
+    func cgroupPath(of name: String) -> String { "\(cgroupParent)/\(name)" }
+
+    /// Another state directory than the usual one is another host's worth of names, so it has a parent of its own.
+    var cgroupParent: String {
+        if state == Host.standardState { return "ctr" }
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in state.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        return "ctr-\(String(hash, radix: 36))/\(name)"
+        return "ctr-\(String(hash, radix: 36))"
     }
 
     /// Opens a directory of ctr's own, made with its parents if needed.

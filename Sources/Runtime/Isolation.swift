@@ -31,7 +31,7 @@ struct Isolation {
     private static func filter(
         _ config: VPSConfig, capabilities: [String], host: Host
     ) throws(CtrError) -> SeccompFilter? {
-        let cache = SeccompCache(directory: "\(host.root)/cache/seccomp")
+        let cache = SeccompCache(directory: "\(host.root)/cache")
         switch config.seccomp {
         case .unconfined: return nil
         case .standard:
@@ -61,5 +61,9 @@ struct Isolation {
 }
 
 extension Cgroup {
-    var join: CgroupJoin { CgroupJoin(cloneInto: cloneInto, joinFiles: joinFiles) }
+    /// What the engine needs to start a process in it.
+    func joinForEngine() throws(CtrError) -> CgroupJoin {
+        let (cloneInto, joinFiles) = try join()
+        return CgroupJoin(cloneInto: cloneInto, joinFiles: joinFiles)
+    }
 }

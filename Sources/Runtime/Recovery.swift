@@ -9,54 +9,62 @@ public struct Recovery: Sendable {
 
     public init(host: Host) { self.host = host }
 
-    /// Looks at every VPS; returns the names of those that were mended.
+    /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
     public func sweepAll() throws(CtrError) -> [String] {
         var mended: [String] = []
         for name in try VPSList.names(on: host) where try sweep(name) { mended.append(name) }
+        _ = try Settings.load().makeIDPool().reclaim()
+        try Cgroup.prune(host: .detect(), path: host.cgroupParent)
         return mended
     }
 
-    /// Mends one VPS if its supervisor is dead. A VPS that another verb is working on is left to that verb.
+    /// Mends one VPS if its supervisor is dead. One that has a supervisor, or that another verb is making or removing,
+    /// is left to it.
+    /// - Returns: whether there was something to mend.
     @discardableResult
     public func sweep(_ name: String) throws(CtrError) -> Bool {
         let files = try VPSFiles(name, host: host)
-        let state = try files.stateDirectory()
-        if let state, try Locks.isHeld(Locks.supervisor, in: state, of: name) { return false }
-        let directory = try files.directory()
-        if state == nil, directory == nil { return false }
-        let kept = try directory.map { (place) throws(CtrError) in
-            try VPSFiles.read("config.json", in: place, of: name) as VPSConfig?
+        if try files.stateDirectory() == nil {
+            // Most kept VPSs that are stopped end here, without a write.
+            guard let directory = try files.directory() else { return false }
+            if try VPSFiles.read("config.json", in: directory, of: name) as VPSConfig? != nil { return false }
         }
-        if case .some(.some) = kept {
-            guard try files.state() != nil else { return false }
-            // It lives on without its supervisor.
-            if try RunningInit.find(files) != nil { return false }
-            try settleStopped(files)
+        // Who makes or removes a VPS holds its state directory's lock, so that nobody else does at the same time.
+        let state = try files.ensureStateDirectory()
+        guard try Locks.attempt(state, of: name) else { return false }
+        defer { withExtendedLifetime(state) {} }
+        return try mend(files)
+    }
+
+    private func mend(_ files: VPSFiles) throws(CtrError) -> Bool {
+        guard let directory = try files.directory(),
+            try VPSFiles.read("config.json", in: directory, of: files.name) as VPSConfig? != nil
+        else {
+            try removeAll(files)
             return true
         }
-        if state == nil, try isBeingMade(files) { return false }
-        try removeAll(files)
+        guard try files.state() != nil else {
+            try settleStopped(files)
+            return false
+        }
+        // It may live on without its supervisor.
+        if try RunningInit.find(files) != nil { return false }
+        try settleStopped(files)
         return true
     }
 
-    /// The state directory is made first and its lock taken next: a directory of a VPS without either is a leftover.
-    private func isBeingMade(_ files: VPSFiles) throws(CtrError) -> Bool {
-        guard let state = try files.stateDirectory() else { return false }
-        return try Locks.isHeld(Locks.supervisor, in: state, of: files.name)
-    }
-
     /// A kept VPS that has ended gives back what only a running one has.
-    func settleStopped(_ files: VPSFiles) throws(CtrError) {
-        try endProcesses(files)
+    func settleStopped(_ files: VPSFiles, cgroup: Cgroup? = nil) throws(CtrError) {
+        try endProcesses(files, cgroup)
         let (states, name) = (files.states, files.name)
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
 
     /// Removes a VPS and all that it has on the host. Nothing there is no error.
     /// - Parameter range: its ids, where the caller knows them; they are looked up otherwise.
-    func removeAll(_ files: VPSFiles, range: IDRange? = nil) throws(CtrError) {
+    func removeAll(_ files: VPSFiles, range: IDRange? = nil, cgroup: Cgroup? = nil) throws(CtrError) {
         let name = files.name
-        try endProcesses(files)
+        try endProcesses(files, cgroup)
         let (all, states) = (files.all, files.states)
         try describing("files of VPS \(name)") { () throws(SysError) in try all.fd.removeTree(name) }
         let pool = try Settings.load().makeIDPool()
@@ -66,11 +74,13 @@ public struct Recovery: Sendable {
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
 
-    private func endProcesses(_ files: VPSFiles) throws(CtrError) {
-        if let running = try? RunningInit.find(files) {
-            try? running.handle.signal(Signal.kill)
-        }
-        try Cgroup.removeIfThere(path: host.cgroupPath(of: files.name))
+    /// - Parameter known: the cgroup of a VPS that has ended; without it every place where one may be is looked at.
+    private func endProcesses(_ files: VPSFiles, _ known: Cgroup? = nil) throws(CtrError) {
+        if let known { return try known.remove() }
+        let path = host.cgroupPath(of: files.name)
+        let cgroup = try Cgroup.openWhatIsThere(.everywhere(host: .detect(), path: path))
+        try cgroup.kill()
+        try cgroup.remove()
     }
 }
 

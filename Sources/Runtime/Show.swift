@@ -1,4 +1,4 @@
-internal import Cgroups
+public import Cgroups
 internal import Kernel
 public import Model
 
@@ -9,15 +9,7 @@ public struct VPSDetails: Codable, Sendable {
     public var state: VPSState?
     public var lastRun: LastRun?
     /// What it uses now; nil where it does not run.
-    public var usage: VPSUsage?
-}
-
-/// What a running VPS uses. Bytes, microseconds, counts.
-public struct VPSUsage: Codable, Sendable {
-    public var memoryBytes: Int64?
-    public var memoryLimitBytes: Int64?
-    public var cpuMicroseconds: Int64?
-    public var processes: Int64?
+    public var usage: CgroupUsage?
 }
 
 /// `ctr show`.
@@ -29,17 +21,13 @@ public enum Show {
             throw VPSFiles.unknown(name)
         }
         var details = VPSDetails(summary: summary, config: config)
-        if summary.status != .stopped {
-            details.state = try files.state()
-            details.usage = try usage(name, on: host)
+        if summary.status != .stopped, let state = try files.state() {
+            details.state = state
+            details.usage = try Cgroup.openWhatIsThere(state.cgroup).usage()
         }
         if let directory = try files.directory() {
             details.lastRun = try VPSFiles.read("last.json", in: directory, of: name)
         }
         return details
-    }
-
-    private static func usage(_ name: String, on host: Host) throws(CtrError) -> VPSUsage {
-        VPSUsage()
     }
 }

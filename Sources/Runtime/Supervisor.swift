@@ -15,17 +15,18 @@ struct RunningVPS {
     /// Cleans up after the end and says why it ended where the status does not.
     /// - Returns: the status as a shell reports it.
     func finish(_ status: ExitStatus) throws(CtrError) -> Int32 {
-        let outOfMemory = status == .signaled(Signal.kill) && cgroup.outOfMemoryKills > 0
+        var outOfMemory = false
+        if status == .signaled(Signal.kill) { outOfMemory = (try cgroup.usage().memory?.oomKills ?? 0) > 0 }
         let name = config.name
         if outOfMemory, let limit = config.resources.memory {
             Message.warn("VPS \(name): ended by the kernel: out of memory (its limit is \(Size.format(limit)))")
         }
         if config.ephemeral {
-            try Recovery(host: place.files.host).removeAll(place.files, range: config.idRange)
+            try Recovery(host: place.files.host).removeAll(place.files, range: config.idRange, cgroup: cgroup)
         } else {
             let last = LastRun(exitStatus: status.code, finished: Timestamp.now(), outOfMemory: outOfMemory)
             try VPSFiles.write(last, "last.json", in: place.directory, of: name, durable: false)
-            try Recovery(host: place.files.host).settleStopped(place.files)
+            try Recovery(host: place.files.host).settleStopped(place.files, cgroup: cgroup)
         }
         return status.code
     }

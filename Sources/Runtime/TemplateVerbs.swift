@@ -75,12 +75,12 @@ private struct BuildStep {
         config.ephemeral = true
         config.env = env
         let isolation = try Isolation(&config, place: place)
-        var spec = try config.spec(layers: [root], disk: "", mountPoint: "\(place.files.statePath)/root")
+        var spec = try config.spec(layers: [root], disk: "", mountPoint: place.files.statePath)
         spec.root.disk = nil
         var entry = try Isolation.entry(config, process: spec.process, host: place.files.host)
         entry.parentDeathSignal = Signal.kill
-        let process = try Launch(spec: spec, entry: entry, cgroup: isolation.cgroup.join).start()
-        try place.record(config, process: process)
+        let process = try Launch(spec: spec, entry: entry, cgroup: isolation.cgroup.joinForEngine()).start()
+        try place.record(config, process: process, cgroup: isolation.cgroup)
         try process.execute()
         return try Supervisor(process, signals: Supervisor.queue(), relay: nil, isInit: true).run().code
     }

@@ -18,8 +18,8 @@ struct TarHeader {
             sum += Int(value)
             signed += Int(Int8(bitPattern: value))
         }
-        let stored = try TarHeader.number(block[148..<156], "checksum")
-        guard stored == sum || stored == signed else {
+        let stored = try? TarHeader.number(block[148..<156], "checksum")
+        guard stored == Int64(sum) || stored == Int64(signed) else {
             throw CtrError(.badInput, "not a tar archive, or a damaged one (a header's checksum is wrong)")
         }
         switch Array(block[257..<265]) {
@@ -81,7 +81,8 @@ struct TarHeader {
         let string = String(decoding: text, as: UTF8.self)
         let digits = signed && text.first == UInt8(ascii: "-") ? text.dropFirst() : text
         guard !digits.isEmpty, digits.allSatisfy({ (48...57).contains($0) }), let value = Int64(string) else {
-            throw CtrError(.badInput, "an extended header's \(what) '\(String(string.prefix(40)).escaped)' is no number")
+            throw CtrError(
+                .badInput, "an extended header's \(what) '\(String(string.prefix(40)).escaped)' is no number")
         }
         return value
     }

@@ -49,7 +49,7 @@ final class TreeWriter {
             notes.add("owners above 65535, which a VPS sees as nobody", entry.path)
         }
         let parent = try directory(entry.path.parent, for: entry)
-        layerPaths?.insert(entry.path)
+        remember(entry.path)
         let name = Path(bytes: entry.path.name)
         switch entry.kind {
         case .directory: try addDirectory(entry, name, parent)
@@ -234,7 +234,6 @@ final class TreeWriter {
                 try opened.fd.changeMode(0o755)  // whatever the umask
             } catch { throw throughLink(entry, path, error) }
             try budget.addEntry()
-            layerPaths?.insert(path)
         }
         cached = (path, opened)
         return opened
@@ -249,6 +248,14 @@ final class TreeWriter {
         }
     }
 
+    /// Notes that the present layer has made a path. Those above it count too: an opaque mark must not take them away
+    /// although a lower layer had them first.
+    private func remember(_ path: EntryPath) {
+        guard layerPaths != nil else { return }
+        var path = path
+        while !path.isRoot, layerPaths!.insert(path).inserted { path = path.parent }
+    }
+
     /// Forgets descriptors of directories: some were removed.
     func forgetDirectories() { cached = nil }
 
@@ -258,13 +265,13 @@ final class TreeWriter {
     func write(
         _ part: UnsafeRawBufferPointer, to file: borrowing FD, of entry: TreeEntry
     ) throws(CtrError) {
-        try count(Int64(part.count))
+        try count(Int64(part.count), of: entry)
         do { try file.writeAll(part) } catch { throw failure(entry, error) }
     }
 
     /// Counts data that is about to be written.
-    func count(_ bytes: Int64) throws(CtrError) {
-        try budget.addBytes(bytes)
+    func count(_ bytes: Int64, of entry: TreeEntry) throws(CtrError) {
+        do { try budget.addBytes(bytes) } catch { throw error.inside("entry \(entry.path.text)") }
         dataBytes += bytes
     }
 
@@ -277,7 +284,8 @@ final class TreeWriter {
     func failure(_ entry: TreeEntry, _ cause: SysError) -> CtrError {
         let ours = [Errno.nameTooLong, Errno.loop, Errno.notDirectory, Errno.invalid, Errno.fileTooBig]
         return CtrError(
-            ours.contains(cause.errno) ? .badInput : .io, "entry \(entry.path.text): "
+            ours.contains(cause.errno) ? .badInput : .io,
+            "entry \(entry.path.text): "
                 + "\(cause.call): \(SysError.text(cause.errno))", errno: cause.errno)
     }
 

@@ -283,11 +283,11 @@ static inline long ctr_receive_fds(int socket, void *data, size_t size, int *fds
 static inline long ctr_signalfd(int fd, const sigset_t *set) {
     return ctr_ret(signalfd(fd, set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
+// By the system call: sigaction(3) refuses the two signals that glibc keeps for itself, which posix_spawn(3) of whoever
+// started us leaves ignored. All zero is the default action on every architecture.
 static inline long ctr_set_signal_default(int signal) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_DFL;
-    return ctr_ret(sigaction(signal, &action, NULL));
+    unsigned long action[4] = {0};
+    return ctr_ret(syscall(SYS_rt_sigaction, signal, action, NULL, 8));
 }
 static inline long ctr_set_signal_ignored(int signal) {
     struct sigaction action;
@@ -347,6 +347,55 @@ CTR_CONST(S_IFIFO); CTR_CONST(S_IFSOCK);
 CTR_CONST(STATX_BASIC_STATS); CTR_CONST(STATX_BTIME); CTR_CONST(STATX_MNT_ID);
 CTR_CONST(LOCK_SH); CTR_CONST(LOCK_EX); CTR_CONST(LOCK_NB); CTR_CONST(LOCK_UN);
 
+// ---- bpf ---------------------------------------------------------------------------------------------------------
+// union bpf_attr is made of anonymous structs, which Swift cannot fill in.
+static inline long ctr_bpf_prog_load(uint32_t type, const uint64_t *instructions, uint32_t count, const char *name) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.prog_type = type;
+    attr.insns = (uint64_t)(uintptr_t)instructions;
+    attr.insn_cnt = count;
+    attr.license = (uint64_t)(uintptr_t)"Apache-2.0";
+    strncpy(attr.prog_name, name, sizeof attr.prog_name - 1);
+    return ctr_bpf(BPF_PROG_LOAD, &attr);
+}
+// replaced: the program that gives up its place, or -1.
+static inline long ctr_bpf_prog_attach(int target, int program, uint32_t type, int replaced) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.target_fd = (uint32_t)target;
+    attr.attach_bpf_fd = (uint32_t)program;
+    attr.attach_type = type;
+    attr.attach_flags = BPF_F_ALLOW_MULTI | (replaced >= 0 ? BPF_F_REPLACE : 0);
+    attr.replace_bpf_fd = (uint32_t)(replaced >= 0 ? replaced : 0);
+    return ctr_bpf(BPF_PROG_ATTACH, &attr);
+}
+static inline long ctr_bpf_prog_detach(int target, int program, uint32_t type) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.target_fd = (uint32_t)target;
+    attr.attach_bpf_fd = (uint32_t)program;
+    attr.attach_type = type;
+    return ctr_bpf(BPF_PROG_DETACH, &attr);
+}
+// Returns the number of programs.
+static inline long ctr_bpf_prog_query(int target, uint32_t type, uint32_t *ids, uint32_t count) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.query.target_fd = (uint32_t)target;
+    attr.query.attach_type = type;
+    attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
+    attr.query.prog_cnt = count;
+    long r = ctr_bpf(BPF_PROG_QUERY, &attr);
+    return r < 0 ? r : (long)attr.query.prog_cnt;
+}
+static inline long ctr_bpf_prog_get_fd_by_id(uint32_t id) {
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.prog_id = id;
+    return ctr_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+}
+CTR_CONST(BPF_PROG_TYPE_CGROUP_DEVICE); CTR_CONST(BPF_CGROUP_DEVICE);
 // ---- storage: what unistd.h shows only under _GNU_SOURCE ---------------------------------------------------------
 CTR_VALUE(SEEK_DATA, 3); CTR_VALUE(SEEK_HOLE, 4);
 CTR_CONST(STATX_SIZE); CTR_CONST(STATX_TYPE);

@@ -1,3 +1,6 @@
+public import Cgroups
+public import Model
+
 /// `state.json`: what is true of a VPS only until it ends or the host reboots.
 public struct VPSState: Codable, Sendable, Equatable {
     /// The format of this file.
@@ -15,10 +18,13 @@ public struct VPSState: Codable, Sendable, Equatable {
     public var started: String
     /// Bits of ``NamespaceFlags`` that are its own.
     public var namespaces: UInt64
+    public var cgroup: CgroupRecord
+    /// That of an ephemeral VPS, which has no other file of its own.
+    public var config: VPSConfig?
 
-    public init(
+    init(
         status: VPSStatus, bootID: String, pid: Int32, startTime: UInt64, supervisor: Int32, started: String,
-        namespaces: UInt64
+        namespaces: UInt64, cgroup: CgroupRecord, config: VPSConfig?
     ) {
         self.status = status
         self.bootID = bootID
@@ -27,6 +33,8 @@ public struct VPSState: Codable, Sendable, Equatable {
         self.supervisor = supervisor
         self.started = started
         self.namespaces = namespaces
+        self.cgroup = cgroup
+        self.config = config
     }
 }
 

@@ -1,0 +1,77 @@
+internal import Kernel
+public import Model
+
+extension Cgroup {
+    /// Stops every process in it until ``thaw()``, and returns when all stand still. Where they do not in time (one
+    /// may be in an uninterruptible wait), it thaws them and throws `busy`: after an error nothing stays frozen.
+    public func freeze(milliseconds: Int = 10_000) throws(CtrError) {
+        let freezer = try freezer()
+        let deadline = Deadline(milliseconds: milliseconds)
+        do throws(SysError) {
+            try freezer.setFrozen(true)
+            if try waitUntilFrozen(freezer, deadline) { return }
+        } catch {
+            try? freezer.setFrozen(false)
+            throw CtrError(cgroup: freezer.path, cause: error)
+        }
+        let stuck = (try? processes())?.first { CgroupDirectory.isUninterruptible($0) }
+        do throws(SysError) { try freezer.setFrozen(false) } catch {
+            throw CtrError(
+                .failed,
+                "cgroup \(freezer.path): it could not be frozen in \(milliseconds) ms, nor thawed again: \(error)",
+                errno: error.errno)
+        }
+        throw CtrError(
+            .busy,
+            "cgroup \(freezer.path): not all its processes stood still within \(milliseconds) ms"
+                + (stuck.map { "; process \($0) waits in the kernel" } ?? "") + " (thawed again; try later)")
+    }
+
+    /// Lets every process go on. Of a cgroup that is not frozen nothing changes.
+    public func thaw() throws(CtrError) {
+        let freezer = try freezer()
+        do throws(SysError) { try freezer.setFrozen(false) } catch {
+            throw CtrError(cgroup: freezer.path, cause: error)
+        }
+    }
+
+    /// Whether it is frozen by us; a guest that froze a part of its own tree does not count.
+    public func isFrozen() throws(CtrError) -> Bool {
+        let freezer = try freezer()
+        do throws(SysError) {
+            let file = freezer.isUnified ? "cgroup.freeze" : "freezer.self_freezing"
+            return try freezer.readText(file)?.trimmed == "1"
+        } catch { throw CtrError(cgroup: freezer.path, cause: error) }
+    }
+
+    func freezer() throws(CtrError) -> CgroupDirectory {
+        if let freezer = unified ?? directory(of: .freezer) { return freezer }
+        throw CtrError(.unavailable, "freezing: this cgroup is in no hierarchy that can (cgroup v2, or v1's freezer)")
+    }
+
+    func waitUntilFrozen(_ freezer: CgroupDirectory, _ deadline: Deadline) throws(SysError) -> Bool {
+        if freezer.isUnified { return try freezer.waitForEvent("frozen 1", deadline) }
+        // The state says FREEZING until all stand still, and reading it brings it up to date; nothing announces it.
+        return try poll(deadline) { () throws(SysError) in
+            try freezer.readText("freezer.state")?.trimmed == "FROZEN"
+        }
+    }
+}
+
+extension CgroupDirectory {
+    func setFrozen(_ on: Bool) throws(SysError) {
+        if isUnified {
+            try write("cgroup.freeze", on ? "1" : "0")
+        } else {
+            try write("freezer.state", on ? "FROZEN" : "THAWED")
+        }
+    }
+
+    /// Whether a process waits in the kernel where no signal reaches it (state D).
+    static func isUninterruptible(_ pid: Int32) -> Bool {
+        guard let text = try? Kernel.open("/proc/\(pid)/stat", .readOnly).readAll(),
+            let end = text.lastIndex(of: UInt8(ascii: ")")), end + 2 < text.count
+        else { return false }
+        return text[end + 2] == UInt8(ascii: "D")
+    }
+}
