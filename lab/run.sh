@@ -39,7 +39,7 @@ cp lab/guest.sh "$work/disk/guest.sh"
 {
     printf 'LAB_ACTION=%q\nLAB_REPOSITORY=%q\nLAB_TESTS=%q\nLAB_FILTER=%q\n' "$action" "$PWD" "$tests" "$filter"
 } >"$work/disk/lab.env"
-mke2fs -q -t ext4 -O ^has_journal -d "$work/disk" "$work/lab.img" "$(($(du -sm "$work/disk" | cut -f1) + 64))M"
+mke2fs -q -t ext4 -O ^has_journal -d "$work/disk" "$work/lab.img" "$(($(du -sm "$work/disk" | cut -f1) + 64))M" >/dev/null
 rm -rf "$work/disk"
 
 echo "lab: booting Linux $(cat "$image/version"), tests $filter"
