@@ -62,7 +62,6 @@ let package = Package(
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
         tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe"]),
         tests("EndToEndTests", ["Kernel"]),
-        tests("CLITests", ["Kernel"]),
     ],
     swiftLanguageModes: [.v6]
 )
