@@ -12,6 +12,14 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+func probe(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: "Tests/Probes/\(name)", swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
 let package = Package(
     name: "ctr",
     products: [
@@ -42,21 +50,17 @@ let package = Package(
                 "Model", "Runtime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        .executableTarget(
-            name: "storage-probe", dependencies: ["Kernel", "Model", "Storage"], path: "Tests/Probes/storage-probe",
-            swiftSettings: strict),
-        .testTarget(
-            name: "StorageTests", dependencies: ["Kernel", "Model", "Storage", "storage-probe"], swiftSettings: strict),
-        .executableTarget(
-            name: "cgroup-probe", dependencies: ["Cgroups", "Kernel", "Model"], path: "Tests/CgroupProbe",
-            swiftSettings: strict),
-        .testTarget(
-            name: "CgroupsTests", dependencies: ["Cgroups", "Kernel", "Model", "cgroup-probe"], swiftSettings: strict),
-        .executableTarget(
-            name: "check-probe", dependencies: ["Kernel", "Model", "Runtime"], path: "Tests/Probes/check-probe",
-            swiftSettings: strict),
-        .testTarget(
-            name: "RuntimeTests", dependencies: ["Kernel", "Model", "Runtime", "check-probe"], swiftSettings: strict),
+        // Programs that tests start: a test runner has threads and must not clone or bind itself.
+        .target(name: "CSecurityProbe", path: "Tests/Probes/CSecurityProbe"),
+        probe("storage-probe", ["Kernel", "Model", "Storage"]),
+        probe("cgroup-probe", ["Cgroups", "Kernel", "Model"]),
+        probe("security-probe", ["Kernel", "Model", "Namespaces", "CSecurityProbe"]),
+        probe("check-probe", ["Kernel", "Model", "Runtime"]),
+        tests("ModelTests", ["Model"]),
+        tests("NamespacesTests", ["Kernel", "Model", "Namespaces", "CSeccomp", "security-probe"]),
+        tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
+        tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
+        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -75,7 +75,7 @@ private struct ProfileForm: Decodable {
                 "listenerPath", "listenerMetadata", "syscalls",
             ])
         defaultAction = try fields.required("defaultAction")
-        defaultErrnoRet = try fields.optional("defaultErrnoRet")
+        defaultErrnoRet = try fields.number("defaultErrnoRet")
         defaultErrno = try fields.optional("defaultErrno")
         architectures = try fields.optional("architectures")
         archMap = try fields.optional("archMap")
@@ -160,7 +160,7 @@ private struct RuleForm: Decodable {
         let single: String? = try fields.optional("name")
         names = (list ?? []) + (single.map { [$0] } ?? [])
         action = try fields.required("action")
-        errnoRet = try fields.optional("errnoRet")
+        errnoRet = try fields.number("errnoRet")
         errno = try fields.optional("errno")
         args = try fields.optional("args") ?? []
         includes = try fields.optional("includes")
@@ -173,6 +173,10 @@ private struct RuleForm: Decodable {
         var conditions: [SeccompProfile.Condition] = []
         for (index, form) in args.enumerated() { conditions.append(try form.condition("\(place).args[\(index)]")) }
         if names.isEmpty { throw FormError("\(place): no names") }
+        // libseccomp would see a name only up to a NUL.
+        if let bad = names.first(where: { !SeccompForm.isCallName($0) }) {
+            throw FormError("\(place).names: '\(bad)' is no system call's name")
+        }
         if let includes, try !includes.allows(host, place) { return [] }
         if let excludes, try excludes.matchesAny(host, place) { return [] }
         if Set(conditions.map(\.index)).count == conditions.count {
@@ -204,9 +208,9 @@ private struct ConditionForm: Decodable {
 
     init(from decoder: any Decoder) throws {
         let fields = try StrictFields(decoder, ["index", "value", "valueTwo", "op", "comment"])
-        index = try fields.required("index")
-        value = try fields.required("value")
-        valueTwo = try fields.optional("valueTwo")
+        index = try fields.requiredNumber("index")
+        value = try fields.requiredNumber("value")
+        valueTwo = try fields.number("valueTwo")
         op = try fields.required("op")
     }
 
@@ -276,6 +280,13 @@ private struct FilterForm: Decodable {
 
 /// Words of the file.
 private enum SeccompForm {
+    static func isCallName(_ name: String) -> Bool {
+        !name.isEmpty
+            && name.utf8.allSatisfy {
+                (97...122).contains($0) || (65...90).contains($0) || (48...57).contains($0) || $0 == 95
+            }
+    }
+
     static func action(
         _ word: String, number: UInt16?, name: String?, _ place: String
     ) throws(FormError) -> SeccompProfile.Action {
@@ -345,6 +356,25 @@ private struct StrictFields {
 
     func required<T: Decodable>(_ name: String) throws -> T {
         try container.decode(T.self, forKey: Key(stringValue: name))
+    }
+
+    /// An unsigned number; Foundation's own error for one that does not fit says only that the JSON is bad.
+    func number<T: FixedWidthInteger & UnsignedInteger & Decodable>(_ name: String) throws -> T? {
+        let key = Key(stringValue: name)
+        guard container.contains(key), try !container.decodeNil(forKey: key) else { return nil }
+        do {
+            return try container.decode(T.self, forKey: key)
+        } catch {
+            throw DecodingError.dataCorrupted(
+                .init(
+                    codingPath: container.codingPath + [key], debugDescription: "not a number from 0 to \(T.max)"))
+        }
+    }
+
+    func requiredNumber<T: FixedWidthInteger & UnsignedInteger & Decodable>(_ name: String) throws -> T {
+        if let number: T = try number(name) { return number }
+        throw DecodingError.keyNotFound(
+            Key(stringValue: name), .init(codingPath: container.codingPath, debugDescription: ""))
     }
 
     /// Missing and null are the same: Go's encoder writes null for an empty list.

@@ -16,7 +16,8 @@ public struct CapabilityPlan: Equatable, Sendable {
     /// With the host's user namespace the VPS can't have more than this process's bounding set: the rest is ``missing``.
     /// Throws `config` for an unknown name and for sets that the kernel would not take, `unavailable` for a capability
     /// that the kernel has not, or that is in `required` and missing.
-    /// - Parameter required: what was asked for by name (`--cap-add`), so that it must not be missing.
+    /// - Parameter required: what was asked for by name (`--cap-add`), so that it must not be missing; `all` asks for
+    ///   what there is.
     public init(
         _ names: CapabilitySet, userns: SeccompProfile.UserNamespace, required: [String] = []
     ) throws(CtrError) {
@@ -35,7 +36,7 @@ public struct CapabilityPlan: Equatable, Sendable {
         try Self.require(inheritable, within: bounding, "inheritable", "bounding")
         let absent = (bounding | permitted | inheritable) & ~all
         missing = Self.numbers(absent).map { CapabilityName.name(of: $0) }
-        for name in required {
+        for name in required where name.lowercased() != "all" {
             let number = try CapabilityName.number(of: name, source: "--cap-add")
             if absent & 1 << UInt64(number) != 0 {
                 throw CtrError(

@@ -30,7 +30,6 @@ public struct SeccompCache: Sendable {
                 where capabilities.contains(name) {
                     held += String(UnicodeScalar(UInt8(97 + index)))
                 }
-                if capabilities.contains("CAP_SYS_ADMIN") { held += "-admin" }
             }
             let nested = nesting ? "nesting" : "plain"
             return Key(

@@ -19,7 +19,6 @@ extension HostCheck {
         section.add(
             "resource limits above ctr's own", limits(),
             cost:
-
                 "--ulimit can't go above the hard limits that ctr was started with (raise them where ctr "
                 + "is started, or give it CAP_SYS_RESOURCE)"
         )
@@ -125,14 +124,12 @@ extension HostCheck {
         section.add(
             "filters", filters(),
             cost:
-
                 "the default profile can't be loaded: VPSs start with --seccomp unconfined only, and every "
                 + "system call of the kernel is open to them (CONFIG_SECCOMP_FILTER)"
         )
         section.add(
             "libseccomp and the default profile", profile(),
             cost:
-
                 "system calls that this libseccomp does not know by name are refused to guests with "
                 + "ENOSYS; build ctr with a newer libseccomp"
         )
