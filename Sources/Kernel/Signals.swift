@@ -48,6 +48,10 @@ extension CurrentProcess {
     /// Writes to a closed pipe fail with EPIPE instead of ending this process.
     public static func ignoreBrokenPipes() { _ = ctr_set_signal_ignored(SIGPIPE) }
 
+    /// Children that end wait to be reaped. Where the caller ignored SIGCHLD they would vanish, and waiting for them fail
+    /// with ECHILD.
+    public static func keepEndedChildren() { _ = ctr_set_signal_default(SIGCHLD) }
+
     /// Ends this process by the signal's default action, so that the parent sees what ended it.
     public static func dieBySignal(_ signal: Int32) -> Never {
         _ = ctr_set_signal_default(signal)

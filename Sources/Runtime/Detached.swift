@@ -28,9 +28,11 @@ extension Run {
     private static func spawnSupervisor(on host: Host) throws(SysError) -> (request: SharedFD, answer: SharedFD) {
         let input = try Pipe()
         let output = try Pipe()
+        // The settings are the caller's; nothing else of its environment concerns a supervisor.
+        let settings = CurrentProcess.environment("CTR_CONFIG").map { ["CTR_CONFIG=\($0)"] } ?? []
         let supervisor = try ToolProcess(
             "/proc/self/exe", ["--root", host.root, "--state", host.state, "supervise"],
-            environment: ToolProcess.cleanEnvironment, stdin: .file(input.reading), stdout: .file(output.writing),
+            environment: ToolProcess.cleanEnvironment + settings, stdin: .file(input.reading), stdout: .file(output.writing),
             stderr: .null)
         supervisor.detach()
         return (input.writing, output.reading)

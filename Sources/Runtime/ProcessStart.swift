@@ -3,8 +3,10 @@ public import Model
 
 /// What ctr does before anything else.
 public enum ProcessStart {
-    /// Nothing that a later step opens may take the place of a standard stream that the caller closed.
+    /// Nothing that a later step opens may take the place of a standard stream that the caller closed, and the end of a
+    /// child is ours to see whatever the caller did with SIGCHLD.
     public static func prepare() throws(CtrError) {
+        CurrentProcess.keepEndedChildren()
         try describing("standard streams", code: .failed) { () throws(SysError) in
             try CurrentProcess.fillStandardDescriptors()
         }

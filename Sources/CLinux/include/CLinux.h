@@ -283,11 +283,11 @@ static inline long ctr_receive_fds(int socket, void *data, size_t size, int *fds
 static inline long ctr_signalfd(int fd, const sigset_t *set) {
     return ctr_ret(signalfd(fd, set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
+// By the system call: sigaction(3) refuses the two signals that glibc keeps for itself, which posix_spawn(3) of whoever
+// started us leaves ignored. All zero is the default action on every architecture.
 static inline long ctr_set_signal_default(int signal) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_DFL;
-    return ctr_ret(sigaction(signal, &action, NULL));
+    unsigned long action[4] = {0};
+    return ctr_ret(syscall(SYS_rt_sigaction, signal, action, NULL, 8));
 }
 static inline long ctr_set_signal_ignored(int signal) {
     struct sigaction action;
