@@ -16,7 +16,7 @@ packages() {
             ;;
         bench)
             echo busybox-static coreutils gcc golang-github-containers-common libc6-dev libseccomp-dev mmdebstrap \
-                mount python3 util-linux
+                mount patchelf python3 util-linux
             ;;
         lab) echo apt dpkg e2fsprogs kmod mmdebstrap python3 qemu-system-x86 busybox-static cpio zstd ;;
         lint) echo gcc python3 shellcheck ;;

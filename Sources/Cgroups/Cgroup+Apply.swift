@@ -33,7 +33,9 @@ extension Cgroup {
     }
 
     /// Replaces the device rules of a running VPS. What is open stays open.
-    public func apply(devices: [DeviceRule]) throws(CtrError) { try limitDevices(DeviceAccess(devices)) }
+    public func apply(devices: [DeviceRule]) throws(CtrError) {
+        try limitDevices(DeviceAccess(devices), isNew: false)
+    }
 
     private mutating func addMissing(_ plan: LimitPlan, host: CgroupHost) throws(CtrError) {
         for need in try Cgroup.needs(host: host, plan: plan, devices: false) {

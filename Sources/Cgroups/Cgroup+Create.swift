@@ -23,13 +23,13 @@ extension Cgroup {
         let place = try CgroupPath(parent: parent, path: path)
         let plan = try LimitPlan(resources, host: host)
         let access = try devices.map { (rules) throws(CtrError) in try DeviceAccess(rules) }
-        var cgroup = Cgroup(place: place, directories: [], owner: owner, isNew: true)
+        var cgroup = Cgroup(place: place, directories: [], owner: owner)
         do throws(CtrError) {
             for need in try needs(host: host, plan: plan, devices: access != nil, guest: guestControllers) {
                 try cgroup.add(need)
             }
             for setting in plan.settings where !setting.isReset { try cgroup.write(setting) }
-            if let access { try cgroup.limitDevices(access) }
+            if let access { try cgroup.limitDevices(access, isNew: true) }
             try cgroup.makePayload(guestControllers.intersection(host.v2Controllers))
         } catch {
             for directory in cgroup.directories.reversed() { try? directory.removeEmpty() }

@@ -20,6 +20,10 @@ extension Cgroup {
     }
 
     private func remove(_ directory: CgroupDirectory, _ deadline: Deadline) throws(CtrError) {
+        // Mostly there is nothing below it; then this saves reading directories.
+        if directory.isUnified {
+            try? directory.parent.fd.unlink("\(directory.name)/\(Cgroup.payload)", directory: true)
+        }
         do throws(SysError) {
             let gone = try poll(deadline) { () throws(SysError) in
                 do throws(SysError) { try directory.removeEmpty() } catch  where error.errno == Errno.busy {

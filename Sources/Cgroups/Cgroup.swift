@@ -12,8 +12,6 @@ public struct Cgroup: Sendable {
     let place: CgroupPath
     var directories: [CgroupDirectory]
     let owner: UInt32?
-    /// Made by this value, so no guest has been in it yet.
-    var isNew = false
 
     /// The directory in the unified hierarchy that is the guest's root cgroup.
     static let payload = "payload"
@@ -91,9 +89,10 @@ public struct Cgroup: Sendable {
 
     private func openPayload(of directory: CgroupDirectory) throws(SysError) -> FD {
         let root = directory.child(Cgroup.payload)
-        let distributes = isNew ? false : try root.read("cgroup.subtree_control")?.isEmpty == false
-        if !distributes { return try root.open("", [.path, .directory]) }
-        let leaf = directory.child(Cgroup.joinLeaf)
+        let shares = try root.open("cgroup.subtree_control", .readOnly).read(upTo: 256)
+        if shares.isEmpty { return try root.open("", [.path, .directory]) }
+        var leaf = directory.child(Cgroup.joinLeaf)
+        leaf.controllers = directory.controllers
         do throws(SysError) {
             try leaf.parent.fd.makeDirectory(leaf.name, mode: 0o755)
             try leaf.giveAway(to: owner)

@@ -79,15 +79,17 @@ extension CgroupDirectory {
         guard let owner else { return }
         try parent.fd.changeOwner(of: name, uid: owner, gid: owner)
         for file in CgroupDirectory.delegatedFiles() {
-            do throws(SysError) { try parent.fd.changeOwner(of: "\(name)/\(file)", uid: owner, gid: owner) } catch
-                where error.errno == Errno.noEntry
-            {}
+            // The others are those of a controller, which may not be at work here.
+            if !file.hasPrefix("cgroup."), controllers.isEmpty { continue }
+            do throws(SysError) {
+                try parent.fd.changeOwner(of: "\(name)/\(file)", uid: owner, gid: owner)
+            } catch  where error.errno == Errno.noEntry {}
         }
     }
 
     /// The files that belong to whom a cgroup is delegated. See "Delegation" in the kernel's cgroup-v2 document.
     private static func delegatedFiles() -> [Substring] {
-        let text = try? Kernel.open("/sys/kernel/cgroup/delegate", .readOnly).readAll()
+        let text = try? Kernel.open("/sys/kernel/cgroup/delegate", .readOnly).read(upTo: 4096)
         let known = text.map { String(decoding: $0, as: UTF8.self).split(separator: "\n") } ?? []
         return known.isEmpty ? ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] : known
     }
@@ -97,7 +99,8 @@ extension Cgroup {
     /// The guest's own root cgroup, below the one with the limits.
     func makePayload(_ controllers: Set<CgroupController>) throws(CtrError) {
         guard let unified else { return }
-        let payload = unified.child(Cgroup.payload)
+        var payload = unified.child(Cgroup.payload)
+        payload.controllers = controllers
         do throws(SysError) {
             if !controllers.isEmpty {
                 let words = controllers.map { "+\($0)" }.sorted()

@@ -63,7 +63,7 @@ extension Cgroup {
         host: CgroupHost, _ controller: CgroupController, parent: String
     ) throws(CtrError) -> Cgroup? {
         let place = try CgroupPath(parent: parent, path: "ctr-check-\(CurrentProcess.pid)-\(controller)")
-        var cgroup = Cgroup(place: place, directories: [], owner: nil, isNew: true)
+        var cgroup = Cgroup(place: place, directories: [], owner: nil)
         do throws(CtrError) {
             switch host.place(of: controller) {
             case .absent: return nil
@@ -72,7 +72,7 @@ extension Cgroup {
                 guard let mount = host.v2 else { return nil }
                 try cgroup.add(Need(mount: mount, isUnified: true, controllers: [controller]))
             }
-            if controller == .devices { try cgroup.limitDevices(DeviceAccess(DeviceRule.standard)) }
+            if controller == .devices { try cgroup.limitDevices(DeviceAccess(DeviceRule.standard), isNew: true) }
         } catch {
             try? cgroup.remove()
             throw error

@@ -130,19 +130,24 @@ enum BPF {
 
 extension Cgroup {
     /// Allows what is listed and denies all else, from now on. What a process has open stays open.
-    func limitDevices(_ access: DeviceAccess) throws(CtrError) {
+    /// - Parameter isNew: nothing was denied yet and no process is there.
+    func limitDevices(_ access: DeviceAccess, isNew: Bool) throws(CtrError) {
         guard let directory = directory(of: .devices) else {
             throw CtrError(.unavailable, "device rules: this cgroup was made without any")
         }
-        if directory.isUnified { try directory.attachProgram(access) } else { try directory.writeDeviceLists(access) }
+        if directory.isUnified {
+            try directory.attachProgram(access, isNew: isNew)
+        } else {
+            try directory.writeDeviceLists(access, isNew: isNew)
+        }
     }
 }
 
 extension CgroupDirectory {
-    fileprivate func writeDeviceLists(_ access: DeviceAccess) throws(CtrError) {
+    fileprivate func writeDeviceLists(_ access: DeviceAccess, isNew: Bool) throws(CtrError) {
         do throws(SysError) {
             // First what is new, then away with what is old: at no moment is a running guest without its devices.
-            let before = DeviceAccess(list: try readText("devices.list") ?? "")
+            let before = isNew ? nil : DeviceAccess(list: try readText("devices.list") ?? "")
             if before == nil { try write("devices.deny", "a") }
             let old = before?.entries ?? [:]
             let allow = try open("devices.allow", .writeOnly)
@@ -156,11 +161,11 @@ extension CgroupDirectory {
         } catch { throw CtrError(cgroup: "\(path): device rules", cause: error) }
     }
 
-    fileprivate func attachProgram(_ access: DeviceAccess) throws(CtrError) {
+    fileprivate func attachProgram(_ access: DeviceAccess, isNew: Bool) throws(CtrError) {
         do throws(SysError) {
             let directory = try open("", [.readOnly, .directory])
             let program = try DeviceProgram(access.program)
-            let old = try directory.devicePrograms()
+            let old = isNew ? [] : try directory.devicePrograms()
             if old.count == 1 {
                 return try directory.attach(program, replacing: DeviceProgram(id: old[0]))
             }

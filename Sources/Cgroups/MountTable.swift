@@ -19,10 +19,27 @@ struct CgroupMountTable: Equatable {
         rest += part
         var start = rest.startIndex
         while let end = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
-            addLine(rest[start..<end])
+            // Until there is something that could be hidden, lines about other file systems say nothing.
+            if !isEmpty || CgroupMountTable.mentionsCgroups(rest[start..<end]) { addLine(rest[start..<end]) }
             start = end + 1
         }
         rest.removeSubrange(..<start)
+    }
+
+    private var isEmpty: Bool { v2 == nil && v1.isEmpty }
+
+    /// Whether `cgroup` is anywhere in it.
+    private static func mentionsCgroups(_ line: ArraySlice<UInt8>) -> Bool {
+        line.withUnsafeBufferPointer { bytes in
+            guard bytes.count > 20 else { return false }
+            for index in 0..<(bytes.count - 6)
+            where bytes[index] == 0x63 && bytes[index + 1] == 0x67 && bytes[index + 2] == 0x72
+                && bytes[index + 3] == 0x6f && bytes[index + 4] == 0x75 && bytes[index + 5] == 0x70
+            {
+                return true
+            }
+            return false
+        }
     }
 
     // 36 35 98:0 /root /mount/point rw,noatime shared:1 master:2 - type source superoptions

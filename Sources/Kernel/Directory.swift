@@ -141,6 +141,16 @@ extension FD {
         }
     }
 
+    /// Renames within this directory. The corresponding call is `renameat2(2)`.
+    public borrowing func rename(_ from: some PathConvertible, to name: some PathConvertible) throws(SysError) {
+        let dir = rawValue
+        try from.withCPath { (a) throws(SysError) in
+            try name.withCPath { (b) throws(SysError) in
+                _ = try check(ctr_renameat2(dir, a, dir, b, 0), "rename", from.description)
+            }
+        }
+    }
+
     /// The names in this directory, without `.` and `..`, in the file system's order.
     /// The corresponding call is `getdents64(2)`.
     public borrowing func entries() throws(SysError) -> [DirectoryEntry] {

@@ -29,18 +29,24 @@ extension FD {
         _ name: String, _ content: [UInt8], mode: UInt32 = 0o600, durable: Bool = true
     ) throws(SysError) {
         let temporary = ".\(name).new"
-        do throws(SysError) { try unlink(temporary) } catch  where error.errno == ENOENT {}
-        let file = try open(temporary, [.writeOnly, .create, .exclusive, .noFollow], mode: mode)
+        let file = try createAnew(temporary, mode)
         do throws(SysError) {
-            try file.changeMode(mode)  // whatever the umask
+            if mode & 0o077 != 0 { try file.changeMode(mode) }  // whatever the umask
             try file.writeAll(content)
             if durable { try file.sync() }
-            let dir = try open(".", [.directory])
-            try rename(temporary, to: dir, name)
+            try rename(temporary, to: name)
         } catch {
             try? unlink(temporary)
             throw error
         }
         if durable { try sync() }
+    }
+
+    private borrowing func createAnew(_ name: String, _ mode: UInt32) throws(SysError) -> FD {
+        let flags: OpenFlags = [.writeOnly, .create, .exclusive, .noFollow]
+        do throws(SysError) { return try open(name, flags, mode: mode) } catch where error.errno == EEXIST {
+            try unlink(name)
+            return try open(name, flags, mode: mode)
+        }
     }
 }

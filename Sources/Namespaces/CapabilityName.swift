@@ -47,7 +47,9 @@ extension CapabilitySet {
             throw CtrError(.usage, "--cap-add \(both), --cap-drop \(both): only one of them")
         }
         let last = try KernelCapabilities.last()
-        for name in adds.names { try KernelCapabilities.require(name, source: "--cap-add", last: last) }
+        for name in adds.names where try CapabilityName.number(of: name, source: "--cap-add") > last {
+            throw KernelCapabilities.unknown(name, source: "--cap-add")
+        }
         let base = adds.all ? (0...last).map { CapabilityName.name(of: $0) } : []
         func change(_ names: [String], growing: Bool) -> [String] {
             var result = drops.all ? [] : names + (growing ? base : [])

@@ -29,8 +29,11 @@ struct IDRegistry: ~Copyable {
     /// What all first ids are modulo 65,536: what is recorded, else `wanted`, which is then recorded.
     borrowing func grid(orElse wanted: UInt64) throws(CtrError) -> UInt64 {
         // Of several that find nothing one makes the link, and all read it.
-        if try target(Self.gridName) == nil { _ = try make(Self.gridName, "\(wanted)") }
-        let text = try target(Self.gridName) ?? ""
+        var text = try target(Self.gridName) ?? ""
+        if text.isEmpty {
+            _ = try make(Self.gridName, "\(wanted)")
+            text = try target(Self.gridName) ?? ""
+        }
         guard let offset = UInt64(text), offset < IDPoolSettings.width else {
             throw CtrError(.badInput, "\(failure): 'grid' is '\(text.escaped)', not a number below 65536 (remove it)")
         }

@@ -12,10 +12,20 @@ extension HostCheck {
             section.add("hierarchies", .no("\(error)"), cost: "no limit of a VPS can be set")
             return section
         }
-        section.add("hierarchies", layout(host), cost: "limits and accounting of VPSs are refused, or less than with cgroup v2 alone (see the next lines); mount cgroup2 with all controllers")
+        section.add(
+            "hierarchies", layout(host),
+            cost:
+
+                "limits and accounting of VPSs are refused, or less than with cgroup v2 alone (see the "
+                + "next lines); mount cgroup2 with all controllers"
+        )
         section.add(
             "clone3 with CLONE_INTO_CGROUP", cloneInto(host),
-            cost: "a VPS's first process joins its cgroup after it was made, which is slower; mount cgroup2 (Linux 5.7 or later)")
+            cost:
+
+                "a VPS's first process joins its cgroup after it was made, which is slower; mount cgroup2 "
+                + "(Linux 5.7 or later)"
+        )
         for feature in features(host) {
             let finding: Finding =
                 switch feature.support {
@@ -35,7 +45,7 @@ extension HostCheck {
     private static func cost(of feature: CgroupFeature) -> String {
         // Every VPS has device rules, and a start without them is refused.
         if feature.name == deviceRules { return "ctr run can't work: which devices a VPS may open can't be said" }
-        return feature.cost ?? feature.why
+        return feature.cost ?? "the limit is weaker than what is asked for; boot the host with cgroup v2"
     }
 
     private static func layout(_ host: CgroupHost) -> Finding {

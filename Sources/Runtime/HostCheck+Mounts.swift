@@ -4,13 +4,24 @@ extension HostCheck {
     /// The calls that a VPS's root is built with.
     static func mounts() -> CheckSection {
         var section = CheckSection("mount calls")
-        let broken = "ctr run can't work: every mount of a VPS is made with these calls (a kernel of 5.12 or later has them; they take CAP_SYS_ADMIN)"
+        let broken =
+
+            "ctr run can't work: every mount of a VPS is made with these calls (a kernel of 5.12 or later "
+            + "has them; they take CAP_SYS_ADMIN)"
         section.add("fsopen, fsconfig, fsmount", required: true, newMount(), cost: broken)
         section.add("open_tree", required: true, openTree(), cost: broken)
         section.add("move_mount", required: true, moveMount(), cost: broken)
         section.add("mount_setattr", required: true, setAttributes(), cost: broken)
-        section.add("mount_setattr on a whole tree", setAttributesOfTree(), cost: "--mount SRC:DST:ro can't make what is mounted below SRC read-only and is refused")
-        section.add("pivot_root", required: true, pivotRoot(), cost: "ctr run can't work: a VPS can't leave the host's root (pivot_root fails while the root is the kernel's initramfs: switch to a root of its own first)")
+        section.add(
+            "mount_setattr on a whole tree", setAttributesOfTree(),
+            cost: "--mount SRC:DST:ro can't make what is mounted below SRC read-only and is refused")
+        section.add(
+            "pivot_root", required: true, pivotRoot(),
+            cost:
+
+                "ctr run can't work: a VPS can't leave the host's root (pivot_root fails while the root is "
+                + "the kernel's initramfs: switch to a root of its own first)"
+        )
         return section
     }
 
@@ -85,14 +96,30 @@ extension HostCheck {
             Probe.mounting(Workbench.guest, maps: bench.maps, body)
         }
         let hostUser: NamespaceFlags = [.pid, .ipc, .network]
-        section.add("tmpfs", required: true, tmpfs(), cost: "ctr run can't work: /dev, /run and /tmp of a VPS are tmpfs (CONFIG_TMPFS)")
-        section.add("devpts", required: true, devpts(), cost: "ctr run can't work: no terminals in a VPS (CONFIG_UNIX98_PTYS)")
+        section.add(
+            "tmpfs", required: true, tmpfs(),
+            cost: "ctr run can't work: /dev, /run and /tmp of a VPS are tmpfs (CONFIG_TMPFS)")
+        section.add(
+            "devpts", required: true, devpts(), cost: "ctr run can't work: no terminals in a VPS (CONFIG_UNIX98_PTYS)")
         section.add("proc", required: true, mounting("proc", hostUser), cost: "ctr run can't work: no /proc in a VPS")
-        section.add("proc in a user namespace", guest { () throws(SysError) in try mount("proc") }, cost: "--userns auto, the default, can't work: \(procAdvice())")
-        section.add("sysfs", mounting("sysfs", hostUser), cost: "--net none can't work with --userns host: no /sys in a VPS")
-        section.add("sysfs in a user namespace", guest { () throws(SysError) in try mount("sysfs") }, cost: "--net none can't work with --userns auto, the default: unmount what lies on the host's /sys, or use --net host")
-        section.add("mqueue", required: true, mounting("mqueue", hostUser), cost: "ctr run can't work: no /dev/mqueue in a VPS (CONFIG_POSIX_MQUEUE)")
-        section.add("cgroup2", cgroup2(bench), cost: "a VPS sees no /sys/fs/cgroup: systemd does not run in it (mount cgroup2 on the host)")
+        section.add(
+            "proc in a user namespace", guest { () throws(SysError) in try mount("proc") },
+            cost: "--userns auto, the default, can't work: \(procAdvice())")
+        section.add(
+            "sysfs", mounting("sysfs", hostUser), cost: "--net none can't work with --userns host: no /sys in a VPS")
+        section.add(
+            "sysfs in a user namespace", guest { () throws(SysError) in try mount("sysfs") },
+            cost:
+
+                "--net none can't work with --userns auto, the default: unmount what lies on the host's "
+                + "/sys, or use --net host"
+        )
+        section.add(
+            "mqueue", required: true, mounting("mqueue", hostUser),
+            cost: "ctr run can't work: no /dev/mqueue in a VPS (CONFIG_POSIX_MQUEUE)")
+        section.add(
+            "cgroup2", cgroup2(bench),
+            cost: "a VPS sees no /sys/fs/cgroup: systemd does not run in it (mount cgroup2 on the host)")
         return section
     }
 
@@ -149,6 +176,7 @@ extension HostCheck {
             return fields.count > 4 && fields[4].hasPrefix("/proc/") ? fields[4] : nil
         }
         if covers.isEmpty { return "only --userns host (is /proc mounted whole, and not read-only?)" }
-        return "unmount what hides parts of the host's /proc (\(covers.prefix(4).joined(separator: ", "))), or use --userns host"
+        return
+            "unmount what hides parts of the host's /proc (\(covers.prefix(4).joined(separator: ", "))), or use --userns host"
     }
 }

@@ -12,7 +12,11 @@ extension HostCheck {
         for (name, flag) in always {
             section.add(
                 name, required: true, Probe(namespaces: flag).run { .yes() },
-                cost: "ctr run can't work: every VPS has one of its own (the kernel lacks it, or user.max_\(sysctlName(flag))_namespaces is 0)")
+                cost:
+
+                    "ctr run can't work: every VPS has one of its own (the kernel lacks it, or "
+                    + "user.max_\(sysctlName(flag))_namespaces is 0)"
+            )
         }
         section.add(
             "network", Probe(namespaces: .network).run { .yes() },
@@ -24,7 +28,8 @@ extension HostCheck {
             "user", Probe(namespaces: .user).run { .yes() },
             cost: "--userns auto, the default, can't work: only --userns host, where the guest's root is the host's")
         section.add(
-            "time", time(), cost: "a VPS sees the host's uptime and monotonic clock; no time namespace can be asked for")
+            "time", time(), cost: "a VPS sees the host's uptime and monotonic clock; no time namespace can be asked for"
+        )
         section.add(
             "all of a VPS in one clone3", Probe(namespaces: Workbench.guest, maps: bench.maps).run { .yes() },
             cost: "--userns auto, the default, can't work (--userns host may)")
@@ -33,7 +38,11 @@ extension HostCheck {
             cost: "--nesting is of no use: containers with user namespaces can't run in a VPS")
         section.add(
             "user namespaces of a guest's ordinary users", nestedUnprivileged(bench),
-            cost: "programs that sandbox themselves (browsers, rootless podman, bubblewrap) do not work in a VPS; \(sandboxAdvice())")
+            cost:
+
+                "programs that sandbox themselves (browsers, rootless podman, bubblewrap) do not work in a "
+                + "VPS; \(sandboxAdvice())"
+        )
         section.add(
             "how many", limits(),
             cost: "each VPS takes one of each kind: raise the sysctls user.max_*_namespaces")
@@ -118,11 +127,27 @@ extension HostCheck {
     /// Ids for user namespaces.
     static func userIDs(_ bench: Workbench) -> CheckSection {
         var section = CheckSection("user ids")
-        section.add("id pool", pool(bench), cost: "--userns auto, the default, can't work: give root ids in /etc/subuid and /etc/subgid, or set idPool in \(Settings.standardPath)")
-        section.add("/etc/subuid and /etc/subgid", subordinate(bench), cost: "ctr takes ids from 1,000,000 on, leaving out what others own; write a line for root into both files if another program on this host does the same")
+        section.add(
+            "id pool", pool(bench),
+            cost:
+
+                "--userns auto, the default, can't work: give root ids in /etc/subuid and /etc/subgid, or "
+                + "set idPool in \(Settings.standardPath)"
+        )
+        section.add(
+            "/etc/subuid and /etc/subgid", subordinate(bench),
+            cost:
+
+                "ctr takes ids from 1,000,000 on, leaving out what others own; write a line for root into "
+                + "both files if another program on this host does the same"
+        )
         section.add(
             "map of 65,536 ids", Probe(namespaces: .user, maps: bench.maps).run { .yes() },
-            cost: "--userns auto, the default, can't work: ctr itself may be in a user namespace that lacks the pool's ids (set idPool in \(Settings.standardPath))")
+            cost:
+
+                "--userns auto, the default, can't work: ctr itself may be in a user namespace that lacks "
+                + "the pool's ids (set idPool in \(Settings.standardPath))"
+        )
         return section
     }
 

@@ -7,25 +7,46 @@ extension HostCheck {
         var section = CheckSection("root of a VPS")
         let place = "the file system of \(bench.host.root)"
         section.add(
-            "overlayfs", required: true, bench.root.probe(.mount) { (path) throws(SysError) in
+            "overlayfs", required: true,
+            bench.root.probe(.mount) { (path) throws(SysError) in
                 try OverlayTry(path: path, name: "plain").run()
-            }, cost: "ctr run can't work: a VPS's root is an overlay over its template (overlayfs in the kernel, and ext4, xfs, btrfs or tmpfs under --root)")
+            },
+            cost:
+
+                "ctr run can't work: a VPS's root is an overlay over its template (overlayfs in the "
+                + "kernel, and ext4, xfs, btrfs or tmpfs under --root)"
+        )
         section.add(
-            "idmapped mounts", bench.root.probe(.mount) { (path) throws(SysError) in
+            "idmapped mounts",
+            bench.root.probe(.mount) { (path) throws(SysError) in
                 try mapIDs(path, bench)
-            }, cost: "--userns auto, the default, can't work on \(place): put --root on ext4, xfs, btrfs or tmpfs, or use --userns host")
+            },
+            cost:
+
+                "--userns auto, the default, can't work on \(place): put --root on ext4, xfs, btrfs or "
+                + "tmpfs, or use --userns host"
+        )
         section.add(
-            "overlayfs on idmapped layers", bench.root.probe(.mount) { (path) throws(SysError) in
+            "overlayfs on idmapped layers",
+            bench.root.probe(.mount) { (path) throws(SysError) in
                 try OverlayTry(path: path, name: "mapped", bench: bench).run()
             }, cost: "--userns auto, the default, can't work: a kernel of 5.19 or later has it; use --userns host")
         section.add(
-            "overlayfs volatile", bench.root.probe(.mount) { (path) throws(SysError) in
+            "overlayfs volatile",
+            bench.root.probe(.mount) { (path) throws(SysError) in
                 try OverlayTry(path: path, name: "volatile", volatile: true).run()
-            }, cost: "an ephemeral VPS can't skip flushing what it wrote: use --keep (a kernel of 5.10 or later has it)")
+            }, cost: "an ephemeral VPS can't skip flushing what it wrote: use --keep (a kernel of 5.10 or later has it)"
+        )
         section.add(
-            "overlayfs layers by descriptor", bench.root.probe(.mount) { (path) throws(SysError) in
+            "overlayfs layers by descriptor",
+            bench.root.probe(.mount) { (path) throws(SysError) in
                 try OverlayTry(path: path, name: "descriptors", bench: bench, form: .descriptors).run()
-            }, cost: "each start attaches the layers and names them by path, a few calls more; a kernel of 6.13 or later does without")
+            },
+            cost:
+
+                "each start attaches the layers and names them by path, a few calls more; a kernel of 6.13 "
+                + "or later does without"
+        )
         return section
     }
 

@@ -18,7 +18,11 @@ extension HostCheck {
             cost: "--cap-add of these with --userns host is refused; with --userns auto nothing is lost")
         section.add(
             "resource limits above ctr's own", limits(),
-            cost: "--ulimit can't go above the hard limits that ctr was started with (raise them where ctr is started, or give it CAP_SYS_RESOURCE)")
+            cost:
+
+                "--ulimit can't go above the hard limits that ctr was started with (raise them where ctr "
+                + "is started, or give it CAP_SYS_RESOURCE)"
+        )
         return section
     }
 
@@ -72,21 +76,46 @@ private struct KnownCapability {
 
     static let all = [
         KnownCapability(21, "CAP_SYS_ADMIN", required: true, "\(runCannot) takes this to make namespaces and mounts"),
-        KnownCapability(18, "CAP_SYS_CHROOT", required: true, "\(runCannot) takes this to change between mount namespaces"),
-        KnownCapability(27, "CAP_MKNOD", required: true, "\(runCannot) takes this to make /dev/null and the other devices of a VPS"),
-        KnownCapability(8, "CAP_SETPCAP", required: true, "\(runCannot) takes this to act for the guest's root and to drop capabilities"),
+        KnownCapability(
+            18, "CAP_SYS_CHROOT", required: true, "\(runCannot) takes this to change between mount namespaces"),
+        KnownCapability(
+            27, "CAP_MKNOD", required: true,
+            "\(runCannot) takes this to make /dev/null and the other devices of a VPS"),
+        KnownCapability(
+            8, "CAP_SETPCAP", required: true,
+            "\(runCannot) takes this to act for the guest's root and to drop capabilities"),
         KnownCapability(6, "CAP_SETGID", required: true, "\(runCannot) takes this to change groups and to map them"),
         KnownCapability(7, "CAP_SETUID", required: true, "\(runCannot) takes this to change users and to map them"),
         KnownCapability(
             12, "CAP_NET_ADMIN", "--net none with --userns host can't bring the loopback interface up"),
-        KnownCapability(0, "CAP_CHOWN", "files of templates can't get their owners: template build and import fail; nor can a cgroup be given to a guest's root"),
-        KnownCapability(1, "CAP_DAC_OVERRIDE", "files that their owner may not write stop template import, removal of a VPS, and files that ctr makes for a guest"),
-        KnownCapability(3, "CAP_FOWNER", "modes and times of files of templates that belong to others can't be set: template import fails"),
+        KnownCapability(
+            0, "CAP_CHOWN",
+
+            "files of templates can't get their owners: template build and import fail; nor can a cgroup "
+                + "be given to a guest's root"
+        ),
+        KnownCapability(
+            1, "CAP_DAC_OVERRIDE",
+
+            "files that their owner may not write stop template import, removal of a VPS, and files that "
+                + "ctr makes for a guest"
+        ),
+        KnownCapability(
+            3, "CAP_FOWNER",
+            "modes and times of files of templates that belong to others can't be set: template import fails"),
         KnownCapability(4, "CAP_FSETID", "set-group-id bits of a template's files are lost at import"),
-        KnownCapability(31, "CAP_SETFCAP", "programs with file capabilities (ping, for example) in a template: import fails"),
+        KnownCapability(
+            31, "CAP_SETFCAP", "programs with file capabilities (ping, for example) in a template: import fails"),
         KnownCapability(5, "CAP_KILL", "processes of a --userns host VPS that run as another user can't be signalled"),
-        KnownCapability(19, "CAP_SYS_PTRACE", "exec into a --userns host VPS whose process runs as another user can't look at its root"),
-        KnownCapability(24, "CAP_SYS_RESOURCE", "--ulimit above the hard limits of ctr is refused, and out-of-memory scores below ctr's own; start ctr with higher limits"),
+        KnownCapability(
+            19, "CAP_SYS_PTRACE",
+            "exec into a --userns host VPS whose process runs as another user can't look at its root"),
+        KnownCapability(
+            24, "CAP_SYS_RESOURCE",
+
+            "--ulimit above the hard limits of ctr is refused, and out-of-memory scores below ctr's own; "
+                + "start ctr with higher limits"
+        ),
     ]
 }
 
@@ -95,10 +124,18 @@ extension HostCheck {
         var section = CheckSection("seccomp")
         section.add(
             "filters", filters(),
-            cost: "the default profile can't be loaded: VPSs start with --seccomp unconfined only, and every system call of the kernel is open to them (CONFIG_SECCOMP_FILTER)")
+            cost:
+
+                "the default profile can't be loaded: VPSs start with --seccomp unconfined only, and every "
+                + "system call of the kernel is open to them (CONFIG_SECCOMP_FILTER)"
+        )
         section.add(
             "libseccomp and the default profile", profile(),
-            cost: "system calls that this libseccomp does not know by name are refused to guests with ENOSYS; build ctr with a newer libseccomp")
+            cost:
+
+                "system calls that this libseccomp does not know by name are refused to guests with "
+                + "ENOSYS; build ctr with a newer libseccomp"
+        )
         return section
     }
 

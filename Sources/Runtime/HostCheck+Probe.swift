@@ -176,6 +176,8 @@ final class Keeper {
     }
 
     deinit {
+        // A word, not only the end of the channel: a later keeper has a copy of our end.
+        try? channel?.fd.send([1])
         channel = nil
         // One that hangs goes on with its work when it can.
         if (try? process.pidfd.waitReadable(milliseconds: Probe.patience)) == true { _ = try? process.wait() }

@@ -9,12 +9,29 @@ extension HostCheck {
         section.add("pidfd_open", required: true, pidfdOpen(), cost: broken)
         section.add("pidfd_send_signal", required: true, pidfdSignal(), cost: broken)
         section.add("waitid with P_PIDFD", required: true, waitid(), cost: broken)
-        section.add("setns with a pidfd", setns(), cost: "ctr exec, enter and cp can't join a running VPS; a kernel of 5.8 or later has it")
-        section.add("return to a mount namespace", required: true, comeBack(), cost: "ctr run can't work: it builds a VPS's root in a private mount namespace and comes back (it takes CAP_SYS_CHROOT)")
+        section.add(
+            "setns with a pidfd", setns(),
+            cost: "ctr exec, enter and cp can't join a running VPS; a kernel of 5.8 or later has it")
+        section.add(
+            "return to a mount namespace", required: true, comeBack(),
+            cost:
+
+                "ctr run can't work: it builds a VPS's root in a private mount namespace and comes back "
+                + "(it takes CAP_SYS_CHROOT)"
+        )
         section.add("openat2 with RESOLVE_IN_ROOT", required: true, openat2(), cost: broken)
         section.add("close_range with CLOSE_RANGE_CLOEXEC", required: true, closeRange(), cost: broken)
-        section.add("sealed programs in memory", sealed(), cost: "--userns host can't protect ctr's own program from the guest and is refused (set the sysctl vm.memfd_noexec to 0 or 1)")
-        section.add("keyrings", CurrentProcess.keyringsExist() ? .yes() : .partly("the kernel has none"), cost: "nothing of the host's to hide, but programs in a VPS that use keyrings (some of systemd's) do without")
+        section.add(
+            "sealed programs in memory", sealed(),
+            cost:
+
+                "--userns host can't protect ctr's own program from the guest and is refused (set the "
+                + "sysctl vm.memfd_noexec to 0 or 1)"
+        )
+        section.add(
+            "keyrings", CurrentProcess.keyringsExist() ? .yes() : .partly("the kernel has none"),
+            cost:
+                "nothing of the host's to hide, but programs in a VPS that use keyrings (some of systemd's) do without")
         return section
     }
 

@@ -6,7 +6,11 @@ extension HostCheck {
         var section = CheckSection("kernel settings")
         section.add(
             "process numbers", atLeast("/proc/sys/kernel/pid_max", 65536, "kernel.pid_max"),
-            cost: "all processes and threads of all VPSs together have no more numbers than that: set the sysctl kernel.pid_max to 4194304")
+            cost:
+
+                "all processes and threads of all VPSs together have no more numbers than that: set the "
+                + "sysctl kernel.pid_max to 4194304"
+        )
         section.add(
             "threads", atLeast("/proc/sys/kernel/threads-max", 65536, "kernel.threads-max"),
             cost: "all VPSs together can't have more threads: raise the sysctl kernel.threads-max")
@@ -14,15 +18,27 @@ extension HostCheck {
             "terminals", terminals(),
             cost: "all VPSs together can't have more terminals: raise the sysctl kernel.pty.max")
         section.add(
-            "inotify instances", atLeast("/proc/sys/fs/inotify/max_user_instances", 8192, "fs.inotify.max_user_instances"),
-            cost: "the kernel counts those of all VPSs together as root's (a systemd takes several): further services fail with \"Too many open files\"; set the sysctl fs.inotify.max_user_instances to 65536")
+            "inotify instances",
+            atLeast("/proc/sys/fs/inotify/max_user_instances", 8192, "fs.inotify.max_user_instances"),
+            cost:
+
+                "the kernel counts those of all VPSs together as root's (a systemd takes several): further "
+                + "services fail with \"Too many open files\"; set the sysctl fs.inotify.max_user_instances "
+                + "to 65536"
+        )
         section.add(
             "inotify watches", atLeast("/proc/sys/fs/inotify/max_user_watches", 524_288, "fs.inotify.max_user_watches"),
-            cost: "the kernel counts those of all VPSs together as root's: set the sysctl fs.inotify.max_user_watches to 4194304")
+            cost:
+
+                "the kernel counts those of all VPSs together as root's: set the sysctl "
+                + "fs.inotify.max_user_watches to 4194304"
+        )
         section.add(
             "open files of a process", atLeast("/proc/sys/fs/nr_open", 65536, "fs.nr_open"),
             cost: "--ulimit nofile can't go higher: raise the sysctl fs.nr_open")
-        section.add("boot id", bootID(), cost: "ctr can't tell a VPS that runs from one that ran before a reboot: no verb works on a running VPS")
+        section.add(
+            "boot id", bootID(),
+            cost: "ctr can't tell a VPS that runs from one that ran before a reboot: no verb works on a running VPS")
         return section
     }
 

@@ -7,16 +7,25 @@ extension HostCheck {
         var section = CheckSection("storage")
         let (root, state) = (bench.host.root, bench.host.state)
         section.add(
-            "--root", required: true, bench.root.probe { (path) throws(SysError) in
+            "--root", required: true,
+            bench.root.probe(isAboutIt: true) { (path) throws(SysError) in
                 try writable(path, wanted: root, bench.root)
-            }, cost: "ctr run can't work: it can't keep templates and VPSs in \(root) (choose a writable --root or CTR_ROOT)")
+            },
+            cost:
+                "ctr run can't work: it can't keep templates and VPSs in \(root) (choose a writable --root or CTR_ROOT)"
+        )
         section.add(
-            "--state", required: true, bench.state.probe { (path) throws(SysError) in
+            "--state", required: true,
+            bench.state.probe(isAboutIt: true) { (path) throws(SysError) in
                 try writable(path, wanted: state, bench.state)
             }, cost: "ctr run can't work: it can't note what runs in \(state) (choose a writable --state or CTR_STATE)")
         section.add(
             "--state empty after a reboot", bench.state.probe { (path) throws(SysError) in try temporary(path) },
-            cost: "what a reboot ends leaves its notes behind; ctr knows them by the boot id and clears them up at its next verb (better: a tmpfs, such as below /run)")
+            cost:
+
+                "what a reboot ends leaves its notes behind; ctr knows them by the boot id and clears them "
+                + "up at its next verb (better: a tmpfs, such as below /run)"
+        )
         section.add(
             "space for --root", bench.root.probe { (path) throws(SysError) in try space(path, wanted: 1 << 30) },
             cost: "templates and VPSs soon fill it, and writes in every VPS fail: free space or choose another --root")
@@ -28,10 +37,18 @@ extension HostCheck {
             cost: "no VPS can start when it is full: free space or choose another --state")
         section.add(
             "extended attributes", bench.root.probe { (path) throws(SysError) in try attributes(path) },
-            cost: "templates whose files have attributes or capabilities can't be imported whole, and overlayfs may refuse to rename directories (choose a --root on ext4, xfs or btrfs)")
+            cost:
+
+                "templates whose files have attributes or capabilities can't be imported whole, and "
+                + "overlayfs may refuse to rename directories (choose a --root on ext4, xfs or btrfs)"
+        )
         section.add(
             "files without a name", bench.root.probe { (path) throws(SysError) in try unnamedFile(path) },
-            cost: "template build, import and export can't work: they take O_TMPFILE (choose a --root on ext4, xfs, btrfs or tmpfs)")
+            cost:
+
+                "template build, import and export can't work: they take O_TMPFILE (choose a --root on "
+                + "ext4, xfs, btrfs or tmpfs)"
+        )
         section.add(
             "shared copies of files", bench.root.probe { (path) throws(SysError) in try reflink(path) },
             cost: "full copies of disks take the time and the space of their data; xfs and btrfs share it")
@@ -57,9 +74,10 @@ extension HostCheck {
 
     private static func space(_ path: String, wanted: Int64) throws(SysError) -> Finding {
         let status = try open(path, [.directory]).fileSystemStatus()
-        let text = "\(Size.format(status.free)) free of \(Size.format(status.size))"
-        if status.free < 1 << 20 { return .no(text) }
-        return status.free < wanted ? .partly(text) : .yes(text)
+        // What a file system keeps back for its own root is not for guests.
+        let text = "\(Size.format(status.available)) free of \(Size.format(status.size))"
+        if status.available < 1 << 20 { return .no(text) }
+        return status.available < wanted ? .partly(text) : .yes(text)
     }
 
     private static func inodes(_ path: String, wanted: Int64) throws(SysError) -> Finding {
@@ -92,7 +110,8 @@ extension HostCheck {
             }
         }
         if missing.isEmpty { return .yes() }
-        return missing.count == kinds.count ? .no(missing.joined(separator: ", ")) : .partly(missing.joined(separator: ", "))
+        return missing.count == kinds.count
+            ? .no(missing.joined(separator: ", ")) : .partly(missing.joined(separator: ", "))
     }
 
     private static func unnamedFile(_ path: String) throws(SysError) -> Finding {

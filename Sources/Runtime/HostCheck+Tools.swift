@@ -5,10 +5,18 @@ extension HostCheck {
     static func tools() -> CheckSection {
         var section = CheckSection("tools for templates")
         let all: [(name: String, package: String, cost: String)] = [
-            ("mmdebstrap", "mmdebstrap", "template build can't make Debian systems (recipes with base = mmdebstrap ...)"),
+            (
+                "mmdebstrap", "mmdebstrap",
+                "template build can't make Debian systems (recipes with base = mmdebstrap ...)"
+            ),
             ("apt-get", "apt", "template build can't fetch packages"),
             ("dpkg-deb", "dpkg", "template build can't unpack packages (recipes with base = empty and packages)"),
-            ("tar", "tar", "template build can't make Debian systems: mmdebstrap takes it to pack them (ctr's own import and export do without)"),
+            (
+                "tar", "tar",
+
+                "template build can't make Debian systems: mmdebstrap takes it to pack them (ctr's own "
+                    + "import and export do without)"
+            ),
             ("gzip", "gzip", "archives and image layers in .gz form can't be imported or exported"),
             ("xz", "xz-utils", "archives in .xz form can't be imported or exported"),
             ("zstd", "zstd", "archives and image layers in .zst form can't be imported or exported"),

@@ -53,7 +53,9 @@ final class Scratch {
             let name = ".ctr-check-\(try randomBytes(8).map { String($0, radix: 16) }.joined())"
             let keeper = try Keeper { () throws(SysError) in
                 let base = try Scratch.nearest(wanted)
-                try open(base, [.directory]).makeDirectory(name, mode: 0o700)
+                do throws(SysError) { try open(base, [.directory]).makeDirectory(name, mode: 0o700) } catch {
+                    throw SysError(error.call, error.errno, "in \(base)")
+                }
                 return base == "/" ? "/\(name)" : "\(base)/\(name)"
             } remove: { path in
                 let end = path.lastIndex(of: "/")!
@@ -83,12 +85,14 @@ final class Scratch {
     }
 
     /// Runs a try in the directory, in a process of its own.
-    func probe(_ namespaces: NamespaceFlags = [], _ body: (String) throws(SysError) -> Finding) -> Finding {
+    /// - Parameter isAboutIt: what keeps the directory from being made is the finding itself, not what hinders the try.
+    func probe(
+        _ namespaces: NamespaceFlags = [], isAboutIt: Bool = false,
+        _ body: (String) throws(SysError) -> Finding
+    ) -> Finding {
         if CurrentProcess.effectiveUser != 0 { return .no(Probe.needsRoot) }
-        guard let path else {
-            if case .failure(let error) = place { return .no("not tried: \(error)") }
-            return .no("not tried")
-        }
+        if case .failure(let error) = place { return .no(isAboutIt ? "\(error)" : "not tried: \(error)") }
+        let path = path ?? ""
         return Probe(namespaces: namespaces).run { () throws(SysError) in
             if namespaces.contains(.mount) { try makeMountsPrivate() }
             return try body(path)

@@ -87,12 +87,28 @@ public enum HostCheck {
         section.add(
             "root", required: true, user == 0 ? .yes() : .no("this is user \(user)"),
             cost: "ctr run can't work: namespaces, mounts and cgroups of a VPS are root's to make (run ctr as root)")
+        section.add(
+            "user namespace of the host", ownUsers(),
+            cost:
+
+                "ctr is in a container itself: device nodes can't be made there, device rules and ids are "
+                + "the outer host's to give (run ctr on the host)"
+        )
         let machine = KernelRelease.machine
         let known = ["x86_64", "aarch64"].contains(machine)
         section.add(
             "processor", known ? .yes(machine) : .partly("\(machine) is untested"),
-            cost: "the seccomp profile and system call numbers were tried on x86_64 and aarch64 only; report what fails")
+            cost: "the seccomp profile and system call numbers were tried on x86_64 and aarch64 only; report what fails"
+        )
         return section
+    }
+
+    /// The host's own user namespace maps every id to itself.
+    private static func ownUsers() -> Finding {
+        do throws(SysError) {
+            let map = try HostFile.text("/proc/self/uid_map").split(whereSeparator: \.isWhitespace)
+            return map == ["0", "0", "4294967295"] ? .yes() : .partly("its map is \(map.joined(separator: " "))")
+        } catch { return .partly("\(error)") }
     }
 }
 

@@ -5,8 +5,6 @@ internal import Model
 enum Locks {
     /// Held by a verb while it changes the VPS: two verbs on one VPS never interleave.
     static let verb = "lock"
-    /// Held by the supervisor for its life: who gets it knows that there is none.
-    static let supervisor = "supervisor"
 
     /// Takes a lock. With `seconds` 0 another holder is an error at once.
     /// - Throws: `busy` when another process still has it after `seconds`.
@@ -36,17 +34,25 @@ enum Locks {
         return file
     }
 
-    /// Whether another process holds a lock. Where the file is missing nobody does.
-    static func isHeld(_ lock: String, in directory: SharedFD, of name: String) throws(CtrError) -> Bool {
-        let file: SharedFD
-        do throws(SysError) { file = SharedFD(try directory.fd.open(lock, [.readWrite, .noFollow])) } catch {
-            if error.errno == Errno.noEntry { return false }
-            throw CtrError(.io, "lock of VPS \(name)", cause: error)
+    /// Makes this process the supervisor of a VPS for as long as `state`, its state directory, stays open: the lock is
+    /// on the directory itself. Somebody who looks whether there is one holds it for a moment.
+    static func becomeSupervisor(_ state: SharedFD, of name: String) throws(CtrError) {
+        for _ in 0..<500 {
+            if try attempt(state, of: name) { return }
+            CurrentProcess.sleep(milliseconds: 2)
         }
-        return try !attempt(file, of: name)
+        throw CtrError(.busy, "VPS \(name): it has a supervisor, try again")
     }
 
-    private static func attempt(_ file: SharedFD, of name: String) throws(CtrError) -> Bool {
+    /// Whether a supervisor lives. `state` is an open file of the caller's own.
+    static func hasSupervisor(_ state: SharedFD, of name: String) throws(CtrError) -> Bool {
+        if try !attempt(state, of: name) { return true }
+        try describing("lock of VPS \(name)") { () throws(SysError) in try state.fd.lock(.unlock, wait: false) }
+        return false
+    }
+
+    /// Takes the lock if it is free.
+    static func attempt(_ file: SharedFD, of name: String) throws(CtrError) -> Bool {
         do throws(SysError) { try file.fd.lock(.exclusive, wait: false) } catch {
             if error.errno == Errno.again { return false }
             throw CtrError(.io, "lock of VPS \(name)", cause: error)

@@ -18,33 +18,39 @@ public struct Recovery: Sendable {
         return mended
     }
 
-    /// Mends one VPS if its supervisor is dead. A VPS that another verb is working on is left to that verb.
+    /// Mends one VPS if its supervisor is dead. One that has a supervisor, or that another verb is making or removing,
+    /// is left to it.
+    /// - Returns: whether there was something to mend.
     @discardableResult
     public func sweep(_ name: String) throws(CtrError) -> Bool {
         let files = try VPSFiles(name, host: host)
-        let state = try files.stateDirectory()
-        if let state, try Locks.isHeld(Locks.supervisor, in: state, of: name) { return false }
-        let directory = try files.directory()
-        if state == nil, directory == nil { return false }
-        let kept = try directory.map { (place) throws(CtrError) in
-            try VPSFiles.read("config.json", in: place, of: name) as VPSConfig?
+        if try files.stateDirectory() == nil {
+            // Most kept VPSs that are stopped end here, without a write.
+            guard let directory = try files.directory() else { return false }
+            if try VPSFiles.read("config.json", in: directory, of: name) as VPSConfig? != nil { return false }
         }
-        if case .some(.some) = kept {
-            guard try files.state() != nil else { return false }
-            // It lives on without its supervisor.
-            if try RunningInit.find(files) != nil { return false }
-            try settleStopped(files)
-            return true
-        }
-        if state == nil, try isBeingMade(files) { return false }
-        try removeAll(files)
-        return true
+        // Who makes or removes a VPS holds its state directory's lock, so that nobody else does at the same time.
+        let state = try files.ensureStateDirectory()
+        guard try Locks.attempt(state, of: name) else { return false }
+        defer { withExtendedLifetime(state) {} }
+        return try mend(files)
     }
 
-    /// The state directory is made first and its lock taken next: a directory of a VPS without either is a leftover.
-    private func isBeingMade(_ files: VPSFiles) throws(CtrError) -> Bool {
-        guard let state = try files.stateDirectory() else { return false }
-        return try Locks.isHeld(Locks.supervisor, in: state, of: files.name)
+    private func mend(_ files: VPSFiles) throws(CtrError) -> Bool {
+        guard let directory = try files.directory(),
+            try VPSFiles.read("config.json", in: directory, of: files.name) as VPSConfig? != nil
+        else {
+            try removeAll(files)
+            return true
+        }
+        guard try files.state() != nil else {
+            try settleStopped(files)
+            return false
+        }
+        // It may live on without its supervisor.
+        if try RunningInit.find(files) != nil { return false }
+        try settleStopped(files)
+        return true
     }
 
     /// A kept VPS that has ended gives back what only a running one has.

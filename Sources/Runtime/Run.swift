@@ -36,10 +36,10 @@ public struct Run: Codable, Sendable {
             let builder = ConfigBuilder(options: options, template: sealed.manifest, name: place.files.name)
             var config = try builder.build(command: command, ephemeral: !options.keep)
             let isolation = try Isolation(&config, place: place)
-            try place.makeDisk()
+            try place.makeDisk(ephemeral: config.ephemeral)
             let spec = try config.spec(
-                layers: sealed.layers, disk: "\(place.files.path)/disk",
-                mountPoint: "\(place.files.statePath)/root")
+                layers: sealed.layers, disk: place.files.diskPath(ephemeral: config.ephemeral),
+                mountPoint: place.files.statePath)
             var entry = try Isolation.entry(config, process: spec.process, host: host)
             if config.ephemeral { entry.parentDeathSignal = Signal.kill }
             var launch = Launch(spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
@@ -76,13 +76,11 @@ final class VPSPlace {
     let files: VPSFiles
     let state: SharedFD
     let directory: SharedFD
-    private let supervisorLock: SharedFD
 
-    private init(files: VPSFiles, state: SharedFD, directory: SharedFD, supervisorLock: SharedFD) {
+    private init(files: VPSFiles, state: SharedFD, directory: SharedFD) {
         self.files = files
         self.state = state
         self.directory = directory
-        self.supervisorLock = supervisorLock
     }
 
     /// Takes a name and makes its directories.
@@ -100,20 +98,19 @@ final class VPSPlace {
                 if wanted == nil { continue }
                 throw CtrError(.cannotCreate, "VPS \(name): exists already (choose another --name, or ctr destroy \(name))")
             }
-            return try fill(files)
+            if let place = try fill(files) { return place }
         }
     }
 
-    private static func fill(_ files: VPSFiles) throws(CtrError) -> VPSPlace {
-        guard let state = try files.stateDirectory() else {
-            throw CtrError(.busy, "VPS \(files.name): another ctr is removing it, try again")
-        }
-        let lock = try Locks.take(Locks.supervisor, in: state, of: files.name, seconds: 0)
+    /// nil if another ctr took the directory, as yet unlocked, for a leftover and removed it.
+    private static func fill(_ files: VPSFiles) throws(CtrError) -> VPSPlace? {
+        guard let state = try files.stateDirectory() else { return nil }
+        try Locks.becomeSupervisor(state, of: files.name)
         do throws(SysError) {
-            try state.fd.makeDirectory("root", mode: 0o700)
+            if try state.fd.status().links == 0 { return nil }
             try files.all.fd.makeDirectory(files.name, mode: 0o700)
             let directory = SharedFD(try files.all.fd.open(files.name, [.directory, .noFollow]))
-            return VPSPlace(files: files, state: state, directory: directory, supervisorLock: lock)
+            return VPSPlace(files: files, state: state, directory: directory)
         } catch {
             try? files.states.fd.removeTree(files.name)
             if error.errno == Errno.exists {
@@ -123,28 +120,27 @@ final class VPSPlace {
         }
     }
 
-    func makeDisk() throws(CtrError) {
+    /// Makes the disk: a directory whose `upper` is what the guest sees as its root's own files, `/` included.
+    func makeDisk(ephemeral: Bool) throws(CtrError) {
         let directory = directory
         try describing("disk of VPS \(files.name)", code: .cannotCreate) { () throws(SysError) in
-            try directory.fd.makeDirectory("disk", mode: 0o700)
-            let disk = try directory.fd.open("disk", [.directory, .noFollow])
-            for name in ["upper", "work"] {
-                try disk.makeDirectory(name, mode: 0o755)
-                try disk.changeMode(of: name, 0o755)
-            }
+            var disk = directory
+            if !ephemeral { disk = SharedFD(try directory.fd.ensureDirectory("disk", mode: 0o700)) }
+            let mask = CurrentProcess.setFileModeMask(0)
+            defer { CurrentProcess.setFileModeMask(mask) }
+            for name in ["upper", "work"] { try disk.fd.makeDirectory(name, mode: 0o755) }
         }
     }
 
     /// Writes what other verbs need to find it.
     func record(_ config: VPSConfig, process: StartedProcess, cgroup: Cgroup) throws(CtrError) {
         let name = files.name
-        try VPSFiles.write(
-            config, "config.json", in: config.ephemeral ? state : directory, of: name, durable: !config.ephemeral)
+        if !config.ephemeral { try VPSFiles.write(config, "config.json", in: directory, of: name, durable: true) }
         let pid = process.handle.pid
         let value = try describing("state of VPS \(name)") { () throws(SysError) in
             VPSState(
                 status: .running, bootID: try ProcFiles.bootID(), pid: pid, startTime: try ProcFiles.startTime(of: pid),
-                supervisor: CurrentProcess.pid, started: Timestamp.now(), namespaces: config.namespaces.rawValue, cgroup: cgroup.record)
+                supervisor: CurrentProcess.pid, started: Timestamp.now(), namespaces: config.namespaces.rawValue, cgroup: cgroup.record, config: config.ephemeral ? config : nil)
         }
         try VPSFiles.write(value, "state.json", in: state, of: name, durable: false)
     }

@@ -93,9 +93,9 @@ public struct Destroy: Sendable {
             try Ending(files: files).settle()
         }
         let state = try files.ensureStateDirectory()
-        let lock = try Locks.take(Locks.verb, in: state, of: name)
+        try Locks.becomeSupervisor(state, of: name)
         try Recovery(host: host).removeAll(files)
-        withExtendedLifetime(lock) {}
+        withExtendedLifetime(state) {}
     }
 }
 
@@ -115,7 +115,7 @@ struct Ending {
     func settle() throws(CtrError) {
         guard let state = try files.stateDirectory() else { return }
         let end = Timestamp.monotonic() + 30_000_000_000
-        while try Locks.isHeld(Locks.supervisor, in: state, of: files.name) {
+        while try Locks.hasSupervisor(state, of: files.name) {
             if Timestamp.monotonic() > end {
                 throw CtrError(.busy, "VPS \(files.name): its supervisor has not cleaned up after 30 seconds, try again")
             }

@@ -75,7 +75,7 @@ private struct BuildStep {
         config.ephemeral = true
         config.env = env
         let isolation = try Isolation(&config, place: place)
-        var spec = try config.spec(layers: [root], disk: "", mountPoint: "\(place.files.statePath)/root")
+        var spec = try config.spec(layers: [root], disk: "", mountPoint: place.files.statePath)
         spec.root.disk = nil
         var entry = try Isolation.entry(config, process: spec.process, host: place.files.host)
         entry.parentDeathSignal = Signal.kill

@@ -2,11 +2,12 @@ internal import FoundationEssentials
 internal import Kernel
 internal import Model
 
-/// The files of one VPS. A VPS that is ephemeral has its config.json in the state directory, which a reboot empties:
-/// so a directory below vps/ without config.json whose supervisor is dead is a leftover and nothing else.
+/// The files of one VPS. One that is ephemeral has its configuration in state.json: so a directory below vps/ without
+/// config.json whose supervisor is dead is a leftover and nothing else.
 ///
-///     $CTR_ROOT/vps/NAME/        config.json (kept ones)   disk/upper disk/work   log/console.log   last.json
-///     $CTR_STATE/NAME/           config.json (ephemeral)   state.json   lock   supervisor   root/
+///     $CTR_ROOT/vps/NAME/    kept:       config.json  disk/upper  disk/work  log/console.log  last.json
+///                            ephemeral:  upper  work  log/console.log
+///     $CTR_STATE/NAME/       state.json  lock         (the supervisor holds a lock on the directory itself)
 struct VPSFiles {
     let name: String
     let host: Host
@@ -17,6 +18,8 @@ struct VPSFiles {
 
     var path: String { "\(host.root)/vps/\(name)" }
     var statePath: String { "\(host.state)/\(name)" }
+
+    func diskPath(ephemeral: Bool) -> String { ephemeral ? path : "\(path)/disk" }
 
     init(_ name: String, host: Host) throws(CtrError) {
         try Name.validate(name, kind: "VPS")
@@ -49,11 +52,10 @@ struct VPSFiles {
 
     /// The configuration, from where it is; nil if the VPS has none.
     func config() throws(CtrError) -> VPSConfig? {
-        for place in [try directory(), try stateDirectory()] {
-            guard let place else { continue }
-            if let config: VPSConfig = try VPSFiles.read("config.json", in: place, of: name) { return config }
+        if let place = try directory(), let config: VPSConfig = try VPSFiles.read("config.json", in: place, of: name) {
+            return config
         }
-        return nil
+        return try state()?.config
     }
 
     func state() throws(CtrError) -> VPSState? {

@@ -1,4 +1,5 @@
 public import Cgroups
+public import Model
 
 /// `state.json`: what is true of a VPS only until it ends or the host reboots.
 public struct VPSState: Codable, Sendable, Equatable {
@@ -18,10 +19,12 @@ public struct VPSState: Codable, Sendable, Equatable {
     /// Bits of ``NamespaceFlags`` that are its own.
     public var namespaces: UInt64
     public var cgroup: CgroupRecord
+    /// That of an ephemeral VPS, which has no other file of its own.
+    public var config: VPSConfig?
 
     init(
         status: VPSStatus, bootID: String, pid: Int32, startTime: UInt64, supervisor: Int32, started: String,
-        namespaces: UInt64, cgroup: CgroupRecord
+        namespaces: UInt64, cgroup: CgroupRecord, config: VPSConfig?
     ) {
         self.status = status
         self.bootID = bootID
@@ -31,6 +34,7 @@ public struct VPSState: Codable, Sendable, Equatable {
         self.started = started
         self.namespaces = namespaces
         self.cgroup = cgroup
+        self.config = config
     }
 }
 

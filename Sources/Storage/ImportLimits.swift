@@ -85,7 +85,8 @@ final class Budget {
         if unpacked > 64 << 20, unpacked / max(packed, 1) > limits.ratio {
             throw CtrError(
                 .badInput,
-                "a decompression bomb: \(Size.format(unpacked)) from \(Size.format(packed)) (limit \(limits.ratio) to 1)")
+                "a decompression bomb: \(Size.format(unpacked)) from \(Size.format(packed)) (limit \(limits.ratio) to 1)"
+            )
         }
     }
 }

@@ -113,7 +113,9 @@ private struct RecipeParser {
 
     func finish() throws(CtrError) -> Recipe {
         guard let name else { throw CtrError(.badInput, "\(file.escaped): 'name' is missing") }
-        guard let base else { throw CtrError(.badInput, "\(file.escaped): 'base' is missing (empty, or mmdebstrap SUITE)") }
+        guard let base else {
+            throw CtrError(.badInput, "\(file.escaped): 'base' is missing (empty, or mmdebstrap SUITE)")
+        }
         var recipe = Recipe(name: name, base: base)
         recipe.packages = packages
         recipe.run = run

@@ -108,7 +108,9 @@ struct Staging: ~Copyable {
                 try directory.removeTree(entry.name)
             }
             let guarded = try guardStore(parent)
-            do throws(SysError) { try directory.unlink(TemplateStore.lockName) } catch where error.errno == Errno.noEntry {}
+            do throws(SysError) { try directory.unlink(TemplateStore.lockName) } catch
+                where error.errno == Errno.noEntry
+            {}
             try parent.fd.unlink(name, directory: true)
             withExtendedLifetime(guarded) {}
         }
@@ -127,7 +129,7 @@ struct Staging: ~Copyable {
                 made += "/" + part
                 do throws(SysError) {
                     try Kernel.open("/", [.directory]).makeDirectory(String(made.dropFirst()), mode: 0o700)
-                } catch where error.errno == Errno.exists {}
+                } catch  where error.errno == Errno.exists {}
             }
             let parent = SharedFD(try Kernel.open(store.path, [.directory, .noFollow]))
             let status = try parent.fd.status()

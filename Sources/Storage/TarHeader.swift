@@ -81,7 +81,8 @@ struct TarHeader {
         let string = String(decoding: text, as: UTF8.self)
         let digits = signed && text.first == UInt8(ascii: "-") ? text.dropFirst() : text
         guard !digits.isEmpty, digits.allSatisfy({ (48...57).contains($0) }), let value = Int64(string) else {
-            throw CtrError(.badInput, "an extended header's \(what) '\(String(string.prefix(40)).escaped)' is no number")
+            throw CtrError(
+                .badInput, "an extended header's \(what) '\(String(string.prefix(40)).escaped)' is no number")
         }
         return value
     }

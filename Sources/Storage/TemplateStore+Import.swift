@@ -21,7 +21,9 @@ extension TemplateStore {
             let input = try openInput(source)
             return try make(name, limits, progress) { (work) throws(CtrError) in
                 let type = try describing("read") { () throws(SysError) in try input.fd.status().type }
-                if type == .directory { try work.importDirectory(input, source, self) } else {
+                if type == .directory {
+                    try work.importDirectory(input, source, self)
+                } else {
                     try work.importArchive(input, source)
                 }
             }
@@ -62,7 +64,8 @@ extension TemplateStore {
             case .regular: return input
             case .directory:
                 do throws(SysError) { return SharedFD(try Kernel.open(path, [.directory, .noFollow])) } catch
-                where error.errno == Errno.notDirectory || error.errno == Errno.loop {
+                    where error.errno == Errno.notDirectory || error.errno == Errno.loop
+                {
                     throw SysError("the directory is a symbolic link, name what it leads to", Errno.invalid)
                 }
             default: throw SysError("neither a regular file nor a directory", Errno.invalid)

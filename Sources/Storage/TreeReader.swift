@@ -43,7 +43,9 @@ final class TreeReader {
     private func walk(
         _ directory: SharedFD, _ path: EntryPath, depth: Int, _ visit: Visitor
     ) throws(CtrError) {
-        if depth > limits.depth { throw CtrError(.badInput, "\(path.text): more than \(limits.depth) directories deep") }
+        if depth > limits.depth {
+            throw CtrError(.badInput, "\(path.text): more than \(limits.depth) directories deep")
+        }
         let names = try kernel(path) { () throws(SysError) in try directory.fd.entries() }.map(\.name)
         for name in names.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
             try visitChild(name, path.appending(name.bytes), directory, depth, visit)
@@ -80,7 +82,8 @@ final class TreeReader {
     ) throws(CtrError) {
         if FileIdentity(status) == excluded { return notes.add("the templates' own directory left out", path) }
         let opened = SharedFD(
-            try kernel(path) { () throws(SysError) in try parent.fd.open(name, [.directory, .noFollow, .noAccessTime]) })
+            try kernel(path) { () throws(SysError) in try parent.fd.open(name, [.directory, .noFollow, .noAccessTime]) }
+        )
         var entry = entry(path, .directory, try kernel(path) { () throws(SysError) in try opened.fd.status() })
         entry.attributes = try attributes(path, opened)
         try visit(entry, nil)
@@ -200,7 +203,9 @@ struct TreeCopier {
     /// Shares or copies in the kernel; between file systems that cannot, through memory.
     private func copyPart(_ source: borrowing FD, _ target: borrowing FD, _ count: Int) throws(SysError) -> Int {
         do { return try source.copyRange(to: target, count: count) } catch {
-            guard [Errno.crossDevice, Errno.notSupported, Errno.notImplemented].contains(error.errno) else { throw error }
+            guard [Errno.crossDevice, Errno.notSupported, Errno.notImplemented].contains(error.errno) else {
+                throw error
+            }
         }
         let data = try source.read(upTo: min(count, 1 << 20))
         try target.writeAll(data)

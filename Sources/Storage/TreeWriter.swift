@@ -284,7 +284,8 @@ final class TreeWriter {
     func failure(_ entry: TreeEntry, _ cause: SysError) -> CtrError {
         let ours = [Errno.nameTooLong, Errno.loop, Errno.notDirectory, Errno.invalid, Errno.fileTooBig]
         return CtrError(
-            ours.contains(cause.errno) ? .badInput : .io, "entry \(entry.path.text): "
+            ours.contains(cause.errno) ? .badInput : .io,
+            "entry \(entry.path.text): "
                 + "\(cause.call): \(SysError.text(cause.errno))", errno: cause.errno)
     }
 

@@ -5,7 +5,9 @@ import Testing
 @testable import Cgroups
 
 /// Runs a device program the way the kernel does; nil where it would leave the program or use what we don't emit.
-private func run(_ code: [BPFInstruction], isBlock: Bool, _ rights: DeviceAccess.Rights, _ major: UInt32, _ minor: UInt32)
+private func run(
+    _ code: [BPFInstruction], isBlock: Bool, _ rights: DeviceAccess.Rights, _ major: UInt32, _ minor: UInt32
+)
     -> UInt32?
 {
     let context = [UInt32(rights.rawValue) << 16 | (isBlock ? 1 : 2), major, minor]

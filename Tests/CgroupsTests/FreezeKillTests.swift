@@ -63,12 +63,21 @@ private func legacy() throws -> CgroupHost {
         for host in [try CgroupHost.detect(), try legacy()] where host.place(of: .freezer) != .absent {
             try Fixture.with(host: host) { f in
                 let cgroup = try f.create()
-                try f.start(cgroup, "i=0; while [ $i -lt 100 ]; do (while :; do sleep 0.01; done) & i=$((i+1)); done; wait")
+                try f.start(
+                    cgroup, "i=0; while [ $i -lt 100 ]; do (while :; do sleep 0.01; done) & i=$((i+1)); done; wait")
                 #expect(try eventually { try cgroup.processes().count > 100 })
                 if let error = thrown({ try cgroup.freeze(milliseconds: 0) }) {
                     #expect(error.code == .busy)
                     #expect(error.message.contains("thawed again"))
                     #expect(try !cgroup.isFrozen())
+                }
+                // When it says so, all stand still.
+                try cgroup.freeze()
+                let freezer = try cgroup.freezer()
+                if freezer.isUnified {
+                    #expect(try freezer.hasEvent("frozen 1"))
+                } else {
+                    #expect(try freezer.readText("freezer.state") == "FROZEN\n")
                 }
                 try cgroup.kill()
             }

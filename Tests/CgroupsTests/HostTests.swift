@@ -4,7 +4,8 @@ import Model
 import Testing
 
 /// Another host's files below a temporary directory.
-private func withHost<R>(_ mountinfo: String, _ files: [String: String] = [:], _ body: (String) throws -> R) throws -> R {
+private func withHost<R>(_ mountinfo: String, _ files: [String: String] = [:], _ body: (String) throws -> R) throws -> R
+{
     let root = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
     defer { try? FileManager.default.removeItem(at: root) }
     for (path, text) in files.merging(["/proc/self/mountinfo": mountinfo], uniquingKeysWith: { a, _ in a }) {
@@ -94,7 +95,8 @@ private let hybrid = """
     }
 
     @Test func readsLongTablesInParts() throws {
-        let filler = (0..<4000).map { "\($0 + 100) 23 0:\($0) / /mnt/disk\($0) rw,relatime - tmpfs tmpfs rw\n" }.joined()
+        let filler = (0..<4000).map { "\($0 + 100) 23 0:\($0) / /mnt/disk\($0) rw,relatime - tmpfs tmpfs rw\n" }
+            .joined()
         let files = ["/sys/fs/cgroup/cgroup.controllers": "memory\n"]
         let host = try withHost(filler + unified, files) { try CgroupHost.detect(root: $0) }
         #expect(host.layout == .unified)

@@ -15,9 +15,10 @@ private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atP
             if f.host.place(of: .pids) != .absent { r.pids = 20 }
             let cgroup = try f.create(r, owner: 300_000)
             #expect(try cgroup.isEmpty())
-            let command = "cat /proc/self/cgroup; echo ready; exec sleep 100"
-            let running = try f.start(cgroup, command)
-            #expect(try eventually { try cgroup.processes().count == 1 })
+            // It has joined every hierarchy when it says so.
+            let running = try f.start(cgroup, "echo ready; exec sleep 100")
+            #expect(running.line() == "ready")
+            #expect(try cgroup.processes().count == 1)
             #expect(try !cgroup.isEmpty())
             // Host's view: in every hierarchy of the record.
             let pid = try #require(try cgroup.processes().first)
@@ -47,7 +48,9 @@ private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atP
             let result = try f.run(cgroup, userns: true, "cat /proc/self/cgroup")
             #expect(result.status == 0, "\(result.output)")
             if f.host.v2 != nil { #expect(result.output.contains("0::/\n"), "\(result.output)") }
-            if case .v1 = f.host.place(of: .memory) { #expect(result.output.contains(":memory:/\n"), "\(result.output)") }
+            if case .v1 = f.host.place(of: .memory) {
+                #expect(result.output.contains(":memory:/\n"), "\(result.output)")
+            }
         }
     }
 
@@ -55,8 +58,12 @@ private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atP
         try Fixture.with { f in
             let cgroup = try f.create(owner: 300_000)
             let directory = try #require(cgroup.unified)
-            func owner(_ file: String) throws -> UInt32 { try directory.parent.fd.status(of: "\(directory.name)\(file)").uid }
-            for file in ["/payload", "/payload/cgroup.procs", "/payload/cgroup.threads", "/payload/cgroup.subtree_control"] {
+            func owner(_ file: String) throws -> UInt32 {
+                try directory.parent.fd.status(of: "\(directory.name)\(file)").uid
+            }
+            for file in [
+                "/payload", "/payload/cgroup.procs", "/payload/cgroup.threads", "/payload/cgroup.subtree_control",
+            ] {
                 #expect(try owner(file) == 300_000, "\(file)")
             }
             for file in ["", "/cgroup.procs", "/cgroup.freeze", "/cgroup.subtree_control", "/payload/cgroup.freeze"] {
@@ -168,7 +175,8 @@ private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atP
             let failures = Failures()
             DispatchQueue.concurrentPerform(iterations: 50) { _ in
                 do {
-                    let cgroup = try f.create(devices: f.host.place(of: .devices) == .absent ? nil : DeviceRule.standard)
+                    let cgroup = try f.create(
+                        devices: f.host.place(of: .devices) == .absent ? nil : DeviceRule.standard)
                     _ = try cgroup.join()
                     try cgroup.remove()
                 } catch { failures.add("\(error)") }
@@ -205,7 +213,9 @@ private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atP
         #expect((support("memory limit") == .yes) == (host.place(of: .memory) != .absent))
         #expect((support("freeze") == .yes) == (host.place(of: .freezer) != .absent))
         for mount in Set([host.v2].compactMap { $0 } + host.v1.values) {
-            let left = try FileManager.default.contentsOfDirectory(atPath: mount).filter { $0.hasPrefix("ctr-check-\(getpid())") }
+            let left = try FileManager.default.contentsOfDirectory(atPath: mount).filter {
+                $0.hasPrefix("ctr-check-\(getpid())")
+            }
             #expect(left.isEmpty)
         }
         // A host without cgroups: every answer is no, with the reason.

@@ -73,7 +73,8 @@ private func written(_ r: Resources, _ host: CgroupHost) throws -> [String] {
         #expect(LimitPlan.shares(weight) == shares)
     }
 
-    @Test(arguments: [(0.01, 1000), (0.001, 1000), (0.5, 50_000), (2, 200_000), (1.0 / 3, 33_333)] as [(Double, Int64)])
+    @Test(
+        arguments: [(0.01, 1000), (0.001, 1000), (0.5, 50_000), (2, 200_000), (1.0 / 3, 33_333)] as [(Double, Int64)])
     func quotas(cpus: Double, quota: Int64) {
         #expect(LimitPlan.quota(cpus) == quota)
     }

@@ -114,9 +114,12 @@ final class Fixture: Sendable {
         let environment = ProcessInfo.processInfo.environment["CTR_BUILD_DIR"]
         let bundle = CommandLine.arguments.first { $0.contains(".xctest") }
             .map { URL(fileURLWithPath: $0).deletingLastPathComponent().path }
-        let candidates = [environment, bundle, ProcessInfo.processInfo.arguments.first.map {
-            URL(fileURLWithPath: $0).deletingLastPathComponent().path
-        }].compactMap { $0 }
+        let candidates = [
+            environment, bundle,
+            ProcessInfo.processInfo.arguments.first.map {
+                URL(fileURLWithPath: $0).deletingLastPathComponent().path
+            },
+        ].compactMap { $0 }
         let found = candidates.map { "\($0)/cgroup-probe" }.first { FileManager.default.isExecutableFile(atPath: $0) }
         return found ?? "cgroup-probe: not found in \(candidates)"
     }()
@@ -127,7 +130,9 @@ struct Running {
     let output: FileHandle
 
     /// What it printed so far, up to a line's end at least.
-    func line() -> String { String(decoding: output.availableData, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines) }
+    func line() -> String {
+        String(decoding: output.availableData, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
 
     func finish() -> (status: Int32, output: String) {
         let data = output.readDataToEndOfFile()

@@ -281,11 +281,13 @@ import Testing
 
     @Test func tooLongAProgramIsRefused() {
         let names = ["read", "write", "ioctl", "fcntl", "lseek", "mmap", "dup2", "poll"]
-        let rules = (0..<2400).map { n in
-            """
-            {"names": ["\(names[n % 8])"], "action": "SCMP_ACT_ALLOW",
-             "args": [{"index": 1, "value": \(n * 7919 << 20), "op": "SCMP_CMP_EQ"}]}
-            """
+        let rules = (0..<240).map { n in
+            let conditions = (0..<6).map { index in
+                #"{"index": \#(index), "value": \#((n * 6 + index + 1) * 0x1_0000_0007), "op": "SCMP_CMP_EQ"}"#
+            }
+            return """
+                {"names": ["\(names[n % 8])"], "action": "SCMP_ACT_ALLOW", "args": [\(conditions.joined(separator: ","))]}
+                """
         }
         #expect {
             _ = try Self.compile(

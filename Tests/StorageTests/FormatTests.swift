@@ -84,7 +84,8 @@ struct FormatTests {
     @Test("Packed archives are told by their first bytes, whatever their name")
     func packed() throws {
         try Fixture.with { f in
-            try f.sh(FormatTests.tree + "tar -cf t.tar -C src .; gzip <t.tar >a.xz; xz <t.tar >b.zst; zstd -q <t.tar >c.tar")
+            try f.sh(
+                FormatTests.tree + "tar -cf t.tar -C src .; gzip <t.tar >a.xz; xz <t.tar >b.zst; zstd -q <t.tar >c.tar")
             for (i, name) in ["a.xz", "b.zst", "c.tar"].enumerated() {
                 let made = try f.store.importTemplate(from: "\(f.path)/\(name)", name: "t\(i)")
                 #expect(try f.describe(f.rootfs("t\(i)")) == f.describe("\(f.path)/src"))
@@ -107,7 +108,8 @@ struct FormatTests {
             // And out again: our writer keeps the holes.
             try f.store.exportTemplate("t0", to: "\(f.path)/out.tar")
             #expect(try f.sh("stat -c %s out.tar").count < 7)
-            try f.sh("mkdir back; tar -xf out.tar -C back; tail -c 3 back/big | grep -q end; cmp -n 1M back/big src/big")
+            try f.sh(
+                "mkdir back; tar -xf out.tar -C back; tail -c 3 back/big | grep -q end; cmp -n 1M back/big src/big")
         }
     }
 
@@ -158,7 +160,9 @@ struct FormatTests {
         }
     }
 
-    @Test("Export and import again: the same content, metadata and defaults", arguments: ["tar", "tar.gz", "tar.xz", "tar.zst"])
+    @Test(
+        "Export and import again: the same content, metadata and defaults",
+        arguments: ["tar", "tar.gz", "tar.xz", "tar.zst"])
     func roundTrip(_ suffix: String) throws {
         try Fixture.with { f in
             try f.sh(FormatTests.tree + FormatTests.more + "touch -d '1960-01-02 03:04:05.25' src/empty")
@@ -188,9 +192,15 @@ struct FormatTests {
             try f.write("there.tar", "precious")
             #expect(throws: CtrError.self) { try f.store.exportTemplate("t", to: "\(f.path)/there.tar") }
             #expect(try f.text("there.tar") == "precious")
-            do throws(CtrError) { try f.store.exportTemplate("t", to: "\(f.path)/x.zip") } catch { #expect(error.code == .usage) }
-            do throws(CtrError) { try f.store.exportTemplate("none", to: "\(f.path)/x.tar") } catch { #expect(error.code == .notFound) }
-            do throws(CtrError) { try f.store.exportTemplate("t", to: "\(f.path)/no/x.tar") } catch { #expect(error.code == .cannotCreate) }
+            do throws(CtrError) { try f.store.exportTemplate("t", to: "\(f.path)/x.zip") } catch {
+                #expect(error.code == .usage)
+            }
+            do throws(CtrError) { try f.store.exportTemplate("none", to: "\(f.path)/x.tar") } catch {
+                #expect(error.code == .notFound)
+            }
+            do throws(CtrError) { try f.store.exportTemplate("t", to: "\(f.path)/no/x.tar") } catch {
+                #expect(error.code == .cannotCreate)
+            }
             #expect(try f.sh("ls") == "outside\nroot\nthere.tar\n")
         }
     }

@@ -9,7 +9,8 @@ struct LayoutBuilder {
     let fixture: Fixture
     let directory: String
     var architecture = Host.architecture
-    var process = #"{"Entrypoint":["/bin/e"],"Cmd":["c","d"],"Env":["A=b"],"User":"7:8","WorkingDir":"/w","Labels":{"l":"m"},"StopSignal":"SIGQUIT"}"#
+    var process =
+        #"{"Entrypoint":["/bin/e"],"Cmd":["c","d"],"Env":["A=b"],"User":"7:8","WorkingDir":"/w","Labels":{"l":"m"},"StopSignal":"SIGQUIT"}"#
 
     init(_ fixture: Fixture, _ directory: String) {
         self.fixture = fixture
@@ -29,7 +30,9 @@ struct LayoutBuilder {
     }
 
     /// Writes a layout of these layers; `packer` is a command such as gzip, or nil.
-    func write(_ layers: [[UInt8]], type: String = "application/vnd.oci.image.layer.v1.tar", packer: String? = nil) throws {
+    func write(_ layers: [[UInt8]], type: String = "application/vnd.oci.image.layer.v1.tar", packer: String? = nil)
+        throws
+    {
         let manifest = try manifest(layers, type: type, packer: packer)
         try index(descriptor("application/vnd.oci.image.manifest.v1+json", manifest))
     }
@@ -107,8 +110,12 @@ struct ImageTests {
     func expectFlattened(_ f: Fixture, _ name: String = "t") throws {
         let files = try f.sh("cd root/templates/\(name)/rootfs; find . -mindepth 1 | LC_ALL=C sort | tr '\\n' ' '")
         #expect(
-            files == "./again ./bin ./bin/sh ./changed ./link ./opaque ./opaque/new ./opaque/sub ./opaque/sub/new ./swap ")
-        #expect(try f.sh("cd root/templates/\(name)/rootfs; cat again changed swap; stat -c %a bin/sh") == "twotwonow a file4755\n")
+            files
+                == "./again ./bin ./bin/sh ./changed ./link ./opaque ./opaque/new ./opaque/sub ./opaque/sub/new ./swap "
+        )
+        #expect(
+            try f.sh("cd root/templates/\(name)/rootfs; cat again changed swap; stat -c %a bin/sh")
+                == "twotwonow a file4755\n")
         let template = try f.store.show(name)
         #expect(template.entrypoint == ["/bin/e"])
         #expect(template.command == ["c", "d"])
@@ -134,7 +141,9 @@ struct ImageTests {
     func archive() throws {
         try Fixture.with { f in
             try LayoutBuilder(f, "image").write(ImageTests.layers)
-            try f.sh("tar -cf a.tar -C image oci-layout index.json blobs; tar -cf b.tar -C image blobs index.json oci-layout")
+            try f.sh(
+                "tar -cf a.tar -C image oci-layout index.json blobs; tar -cf b.tar -C image blobs index.json oci-layout"
+            )
             try f.sh("gzip -k b.tar")
             for (i, name) in ["a.tar", "b.tar", "b.tar.gz"].enumerated() {
                 try f.store.importTemplate(from: "\(f.path)/\(name)", name: "t\(i)")
@@ -144,7 +153,8 @@ struct ImageTests {
         }
     }
 
-    @Test("What skopeo writes: oci layout, oci-archive, docker-archive", .enabled(if: ToolProcess.find("skopeo") != nil))
+    @Test(
+        "What skopeo writes: oci layout, oci-archive, docker-archive", .enabled(if: ToolProcess.find("skopeo") != nil))
     func skopeo() throws {
         try Fixture.with { f in
             try LayoutBuilder(f, "image").write(ImageTests.layers)
@@ -215,7 +225,9 @@ struct ImageTests {
         }
     }
 
-    @Test("Whiteouts that lead outside", arguments: [".wh...", ".wh..", ".wh.", "l/.wh.canary", "l/.wh..wh..opq", "../.wh.x"])
+    @Test(
+        "Whiteouts that lead outside",
+        arguments: [".wh...", ".wh..", ".wh.", "l/.wh.canary", "l/.wh..wh..opq", "../.wh.x"])
     func whiteouts(_ name: String) throws {
         try Fixture.with { f in
             let bottom = ImageTests.layer {
@@ -243,7 +255,10 @@ struct ImageTests {
             ("index.json", "{}", "schemaVersion is missing"), ("index.json", "[", "not JSON"),
             ("index.json", #"{"schemaVersion":2,"manifests":null}"#, "manifests"),
             ("index.json", #"{"schemaVersion":1,"manifests":[]}"#, "schemaVersion"),
-            ("index.json", #"{"schemaVersion":2,"manifests":[{"digest":"sha256:../../../etc/passwd","size":1}]}"#, "malformed"),
+            (
+                "index.json", #"{"schemaVersion":2,"manifests":[{"digest":"sha256:../../../etc/passwd","size":1}]}"#,
+                "malformed"
+            ),
             ("index.json", #"{"schemaVersion":2,"manifests":[{"digest":"md5:00","size":1}]}"#, "not sha256"),
             ("index.json", #"{"schemaVersion":2,"manifests":[{"digest":"sha256:00","size":9999999999}]}"#, "larger"),
             ("index.json", #"{"schemaVersion":2,"manifests":[{"digest":7,"size":"x"}]}"#, "wrong type"),

@@ -30,7 +30,8 @@ struct RecipeTests {
             """, file: "r")
         #expect(recipe.name == "web" && recipe.base == .mmdebstrap(suite: "bookworm"))
         #expect(recipe.packages == ["nginx-light", "libc6", "g++"])
-        #expect(recipe.defaults.initCommand == ["/sbin/init", "--log", "two words", "single \\ quote", "back slash", ""])
+        #expect(
+            recipe.defaults.initCommand == ["/sbin/init", "--log", "two words", "single \\ quote", "back slash", ""])
         #expect(recipe.defaults.command == ["sh", "-c", "a=\"b\"; echo $a"])
         #expect(recipe.defaults.env == ["A=b c", "B="])
         #expect(recipe.defaults.labels == ["k": "v=w"])
@@ -67,23 +68,29 @@ struct RecipeTests {
     func build() throws {
         try Fixture.with { f in
             try f.write("r/recipe", "name = small\nbase = empty\nenv = A=b\nrun = make x\nrun = check\n")
-            try f.sh("mkdir -p r/files/etc r/files/tmp; echo hi >r/files/etc/f; cp /bin/true r/files/etc/prog; chmod 4711 r/files/etc/prog")
+            try f.sh(
+                "mkdir -p r/files/etc r/files/tmp; echo hi >r/files/etc/f; cp /bin/true r/files/etc/prog; chmod 4711 r/files/etc/prog"
+            )
             try f.sh("chmod 700 r/files/etc; chown 5:5 r/files/etc/f; ln -s f r/files/etc/l")
             var seen: [[String]] = []
-            let made = try f.store.build(recipe: "\(f.path)/r", runInside: { (root, words, environment) throws(CtrError) in
-                seen.append(words)
-                #expect(environment.contains("A=b"))
-                if words == ["make", "x"] {
-                    do { try Kernel.open(root, [.directory]).makeDirectory("made", mode: 0o755) } catch {
-                        throw CtrError(.failed, "\(error)")
+            let made = try f.store.build(
+                recipe: "\(f.path)/r",
+                runInside: { (root, words, environment) throws(CtrError) in
+                    seen.append(words)
+                    #expect(environment.contains("A=b"))
+                    if words == ["make", "x"] {
+                        do { try Kernel.open(root, [.directory]).makeDirectory("made", mode: 0o755) } catch {
+                            throw CtrError(.failed, "\(error)")
+                        }
                     }
-                }
-                return 0
-            })
+                    return 0
+                })
             #expect(seen == [["make", "x"], ["check"]])
             #expect(made.name == "small" && made.env == ["A=b"] && made.source == "recipe small")
             #expect(
-                try f.sh("cd root/templates/small/rootfs; stat -c '%n %a %u' etc etc/f etc/prog tmp made proc; readlink etc/l")
+                try f.sh(
+                    "cd root/templates/small/rootfs; stat -c '%n %a %u' etc etc/f etc/prog tmp made proc; readlink etc/l"
+                )
                     == "etc 755 0\netc/f 644 0\netc/prog 755 0\ntmp 1777 0\nmade 755 0\nproc 555 0\nf\n")
             do throws(CtrError) {
                 try f.store.build(recipe: "\(f.path)/r", name: "two") { (_, _, _) throws(CtrError) in 3 }

@@ -38,7 +38,8 @@ struct StoreTests {
             let outside = "\(f.path)/outside"
             try f.store.importTemplate(from: outside, name: "t")
             let before = try f.describe(f.rootfs("t"))
-            #expect(code { () throws(CtrError) in try f.store.importTemplate(from: outside, name: "t") } == .cannotCreate)
+            #expect(
+                code { () throws(CtrError) in try f.store.importTemplate(from: outside, name: "t") } == .cannotCreate)
             #expect(code { () throws(CtrError) in try f.store.importTemplate(from: outside, name: "T") } == .usage)
             #expect(try f.describe(f.rootfs("t")) == before)
         }
@@ -128,7 +129,9 @@ struct StoreTests {
             #expect(state == [] || state == ["t"])
             f.store.sweep()
             #expect(try f.leftovers() == [])
-            if state == ["t"] { #expect(try f.describe(f.rootfs("t")).count == (try f.describe("\(f.path)/src")).count) }
+            if state == ["t"] {
+                #expect(try f.describe(f.rootfs("t")).count == (try f.describe("\(f.path)/src")).count)
+            }
         }
     }
 
@@ -152,12 +155,15 @@ struct StoreTests {
         }
     }
 
-    @Test("A full disk: a clear error, nothing left, the templates there untouched", arguments: ["reserve=0", "reserve=200000"])
+    @Test(
+        "A full disk: a clear error, nothing left, the templates there untouched",
+        arguments: ["reserve=0", "reserve=200000"])
     func fullDisk(_ reserve: String) throws {
         try Fixture.with { f in
             let probe = try Fixture.probe
             // zstd packs it to little, so that only the unpacked data do not fit.
-            try f.sh("mkdir src; for i in $(seq 9); do yes $i | head -c 1000000 >src/$i; done; tar -c src | zstd -q >t.zst")
+            try f.sh(
+                "mkdir src; for i in $(seq 9); do yes $i | head -c 1000000 >src/$i; done; tar -c src | zstd -q >t.zst")
             // In a mount namespace of the script's own.
             try f.sh(
                 """

@@ -5,7 +5,7 @@ import Storage
 // A small program that tests drive: one verb of TemplateStore, so that it can be killed, limited or given a small disk.
 //
 //     storage-probe ROOT import FILE NAME [LIMIT=VALUE ...] | export NAME FILE | remove NAME [USER ...] | build DIR NAME
-//     storage-probe ROOT list | show NAME | sweep | hold NAME
+//     storage-probe ROOT list | show NAME | sweep | hold NAME | open NAME TIMES
 //
 // Events go to stdout, errors to stderr with the code's exit status. `build` runs its commands by chroot(8), which is
 // enough for a recipe of our own.
@@ -37,6 +37,7 @@ func main(_ words: [String]) throws(CtrError) {
     case "list": for template in try store.list() { print(template.name, template.size) }
     case "show": print(try store.show(arguments[0]))
     case "sweep": store.sweep()
+    case "open": for _ in 0..<(Int(arguments[1]) ?? 1) { _ = try store.open(arguments[0]) }
     case "hold":
         let template = try store.open(arguments[0])
         // Not print: its buffer would not reach a pipe before the end.

@@ -1,0 +1,121 @@
+internal import ArgumentParser
+internal import Model
+internal import Runtime
+
+/// `ctr show`
+struct ShowCommand: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "Show all that is known of a VPS.",
+        usage: "ctr show NAME",
+        discussion: """
+            Its configuration, its state, what it uses, and how it last ended. --json has every detail.
+
+            Example:
+              ctr show web
+            """)
+
+    @OptionGroup(title: "Options of every command") var global: GlobalOptions
+    @Argument(help: "The VPS.", completion: Completions.vpsNames)
+    var name: String
+
+    var given: Globals { global.globals }
+
+    func execute(_ globals: Globals) throws(CtrError) -> Int32 {
+        let details = try Show.details(name, on: try globals.host())
+        if globals.json {
+            try Output.json(details)
+        } else {
+            let facts = Self.life(details) + Self.command(details.config) + Self.limits(details)
+            try Output.print(Table.facts(facts + Self.system(details.config)))
+        }
+        return 0
+    }
+
+    private static func life(_ details: VPSDetails) -> [(String, String?)] {
+        let summary = details.summary
+        return [
+            ("name", summary.name), ("state", summary.status.rawValue), ("template", summary.template),
+            ("description", summary.description),
+            (
+                "labels",
+                list(
+                    summary.labels.sorted { $0.key < $1.key }.map {
+                        "\($0.key)=\($0.value)"
+                    })
+            ), ("created", summary.created), ("started", summary.started), ("pid", summary.pid.map(String.init)),
+            ("ephemeral", summary.ephemeral ? "yes: removed at its end" : nil),
+            ("last run", details.lastRun.map(ending)),
+        ]
+    }
+
+    private static func ending(_ run: LastRun) -> String {
+        "status \(run.exitStatus) at \(run.finished)" + (run.outOfMemory ? ", out of memory" : "")
+    }
+
+    private static func command(_ config: VPSConfig) -> [(String, String?)] {
+        [
+            ("command", config.args.joined(separator: " ")), ("user", config.user), ("workdir", config.workdir),
+            ("terminal", config.terminal ? "yes" : nil), ("environment", list(config.env)),
+            ("stop signal", config.stopSignal), ("hostname", config.hostname), ("domain", config.domain),
+        ]
+    }
+
+    private static func limits(_ details: VPSDetails) -> [(String, String?)] {
+        let limits = details.config.resources
+        let usage = details.usage
+        let memory = limits.memory.map(Size.format)
+        return [
+            ("memory", used(usage?.memoryBytes.map(Size.format), of: memory)),
+            ("memory high", limits.memoryHigh.map(Size.format)), ("swap", limits.swap.map(Size.format)),
+            ("processes", used(usage?.processes.map { "\($0)" }, of: limits.pids.map { "\($0)" })),
+            ("cpu time", usage?.cpuMicroseconds.map(seconds)), ("cpus", limits.cpus.map { "\($0)" }),
+            ("cpu weight", limits.cpuWeight.map { "\($0)" }), ("cpuset", limits.cpuset),
+            ("io read", rates(limits.ioReadBps, limits.ioReadIops)),
+            ("io write", rates(limits.ioWriteBps, limits.ioWriteIops)),
+        ]
+    }
+
+    private static func used(_ used: String?, of limit: String?) -> String? {
+        switch (used, limit) {
+        case (let used?, let limit?): "\(used) of \(limit)"
+        case (let used?, nil): "\(used), no limit"
+        case (nil, let limit?): "limit \(limit)"
+        case (nil, nil): nil
+        }
+    }
+
+    /// `12.345 s`
+    private static func seconds(_ microseconds: Int64) -> String {
+        let thousandths = String(microseconds / 1000 % 1000)
+        return "\(microseconds / 1_000_000).\(String(repeating: "0", count: 3 - thousandths.count))\(thousandths) s"
+    }
+
+    private static func rates(_ bytes: [IORate], _ operations: [IORate]) -> String? {
+        func place(_ rate: IORate) -> String { rate.device.map { " on \($0)" } ?? "" }
+        return list(
+            bytes.map { "\(Size.format($0.rate))/s\(place($0))" }
+                + operations.map { "\($0.rate) operations/s\(place($0))" })
+    }
+
+    private static func system(_ config: VPSConfig) -> [(String, String?)] {
+        [
+            ("network", config.network.rawValue), ("user namespace", config.userns.rawValue),
+            ("ids", config.idRange.map { "\($0.base) to \($0.base + ($0.count - 1)) of the host" }),
+            ("mounts", list(config.mounts.map { "\($0.source):\($0.destination)\($0.readOnly ? ":ro" : "")" })),
+            ("devices", list(config.devices)), ("added capabilities", list(config.capAdd)),
+            ("dropped capabilities", list(config.capDrop)), ("seccomp", seccomp(config.seccomp)),
+            ("nesting", config.nesting ? "yes" : nil),
+        ]
+    }
+
+    private static func seccomp(_ choice: SeccompChoice) -> String {
+        switch choice {
+        case .standard: "default"
+        case .unconfined: "unconfined"
+        case .file(let path): path
+        }
+    }
+
+    private static func list(_ values: [String]) -> String? { values.isEmpty ? nil : values.joined(separator: ", ") }
+}

@@ -1,0 +1,85 @@
+internal import Model
+internal import Runtime
+
+/// `run` or `exec`, read completely: what the fast path and ArgumentParser both produce.
+enum Invocation: Equatable {
+    case run(RunRequest)
+    case exec(ExecRequest)
+
+    /// Does it. Returns the exit status of this program.
+    func execute() -> Int32 {
+        do throws(CtrError) {
+            switch self {
+            case .run(let request): return try request.execute()
+            case .exec(let request): return try request.execute()
+            }
+        } catch {
+            Failure.report(error, globals)
+            return ExitStatus.ofRun(error)
+        }
+    }
+
+    private var globals: Globals {
+        switch self {
+        case .run(let request): request.globals
+        case .exec(let request): request.globals
+        }
+    }
+}
+
+/// What `ctr run` was asked to do.
+struct RunRequest: Equatable {
+    var globals: Globals
+    var template = ""
+    var command: [String] = []
+    var options = VPSOptions()
+
+    init(globals: Globals) { self.globals = globals }
+
+    /// Takes one option by its long name. This and `VPSOptions.set` are all that gives options a meaning.
+    mutating func take(_ option: String, _ value: String) throws(CtrError) {
+        if globals.take(option, value) || option == "--interactive" { return }
+        try options.set(option, option == "--seccomp" ? RunRequest.seccomp(value) : value)
+    }
+
+    /// A profile's file is named relative to the caller's working directory; all below here wants absolute paths.
+    private static func seccomp(_ value: String) throws(CtrError) -> String {
+        if value.isEmpty || value == "default" || value == "unconfined" { return value }
+        return try Caller.absolutePath(value)
+    }
+
+    func execute() throws(CtrError) -> Int32 {
+        let run = Run(template: template, command: command, options: options)
+        let host = try globals.host()
+        if !options.detach { return try run.foreground(on: host) }
+        let name = try run.detached(on: host)
+        if globals.json { try Output.json(["name": name]) } else { try Output.print(name) }
+        return 0
+    }
+}
+
+/// What `ctr exec` or `ctr enter` was asked to do.
+struct ExecRequest: Equatable {
+    var globals: Globals
+    var name = ""
+    var command: [String] = []
+    var terminal = false
+    /// `--user`, `--workdir` and `--env` mean what they mean for `run`, and are checked by the same code.
+    var options = VPSOptions()
+
+    init(globals: Globals) { self.globals = globals }
+
+    mutating func take(_ option: String, _ value: String) throws(CtrError) {
+        if globals.take(option, value) || option == "--interactive" { return }
+        if option == "--terminal" { terminal = true } else { try options.set(option, value) }
+    }
+
+    func execute() throws(CtrError) -> Int32 {
+        var exec = Exec(name: name, command: command)
+        exec.user = options.user
+        exec.workdir = options.workdir
+        exec.env = options.env
+        exec.terminal = terminal
+        return try exec.run(on: try globals.host())
+    }
+}
