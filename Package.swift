@@ -47,7 +47,7 @@ let package = Package(
         .executableTarget(
             name: "ctr",
             dependencies: [
-                "Model", "Runtime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Cgroups", "Model", "Runtime", "Storage", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         // Programs that tests start: a test runner has threads and must not clone or bind itself.
