@@ -14,11 +14,11 @@ import Testing
     /// From before its first step to after its last.
     @Test(.timeLimit(.minutes(2)), arguments: [["--pids", "100"], ["--userns", "host"], ["--keep"]])
     func killedAtAnyMoment(_ options: [String]) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             for round in 0..<20 {
                 let name = f.name("\(round)")
                 let run = try f.start(f.program, ["run"] + options + ["--name", name, "minimal", "sh", "-c", "sleep 0.02"])
-                CurrentProcess.sleep(milliseconds: Int32.random(in: 0...60))
+                CurrentProcess.sleep(milliseconds: Int.random(in: 0...60))
                 try? run.signal(Signal.kill)
                 try run.wait()
                 if options == ["--keep"] {
@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test func killedWhileItRuns() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.start("run", "--name", f.name(), "minimal", "sh", "-c", "sleep 1000 & sleep 1000 & echo ready; wait")
             try run.awaitOutput("ready")
             let first = try f.initPid(f.name())
@@ -48,7 +48,7 @@ import Testing
 
     /// A first process that has changed its user loses the signal that it would get at its parent's death.
     @Test func killedWhileAnotherUserRuns() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.start("run", "--name", f.name(), "minimal", "sh", "-c", "echo ready; exec setpriv --nnp sleep 1000 || exec sleep 1000")
             try run.awaitOutput("ready")
             try run.signal(Signal.kill)
@@ -58,7 +58,7 @@ import Testing
     }
 
     @Test func supervisorOfADetachedOne() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "-d", "--name", f.name(), "minimal", "sh", "-c", "echo ready; exec sleep 1000").succeeds()
             let supervisor = try f.supervisorPid(f.name())
             try ProcessHandle(pid: supervisor).signal(Signal.kill)
@@ -69,7 +69,7 @@ import Testing
 
     /// The VPS lives on; the next verb notices and takes over.
     @Test func supervisorOfAKeptOne() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "-d", "--keep", "--name", f.name(), "minimal", "sh", "-c", "echo ready; exec sleep 1000").succeeds()
             let supervisor = try f.supervisorPid(f.name())
             try ProcessHandle(pid: supervisor).signal(Signal.kill)
@@ -84,7 +84,7 @@ import Testing
     }
 
     @Test func initKilledByTheHost() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.start("run", "--name", f.name(), "minimal", "sh", "-c", "sleep 1000 & echo ready; wait")
             try run.awaitOutput("ready")
             try ProcessHandle(pid: f.initPid(f.name())).signal(Signal.kill)
@@ -94,7 +94,7 @@ import Testing
 
             try f.ctr("run", "-d", "--name", f.name(), "minimal", "sleep", "1000").succeeds()
             try ProcessHandle(pid: f.initPid(f.name())).signal(Signal.kill)
-            #expect(until(10) { (try? f.leftovers().isEmpty) == true }, "\(try f.leftovers())")
+            #expect(until(10) { (try? f.leftovers().isEmpty) == true }, "\(f.left)")
 
             try f.ctr("run", "-d", "--keep", "--name", f.name(), "minimal", "sleep", "1000").succeeds()
             try ProcessHandle(pid: f.initPid(f.name())).signal(Signal.kill)
@@ -105,7 +105,7 @@ import Testing
 
     /// Both at once, supervisor first.
     @Test func supervisorAndInit() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             for options in [["--keep"], []] {
                 try f.start(f.program, ["run", "-d"] + options + ["--name", f.name(), "minimal", "sleep", "1000"]).wait().succeeds()
                 let first = try f.initPid(f.name())
@@ -122,7 +122,7 @@ import Testing
     }
 
     @Test func nameIsFreeAfterACrash() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.start("run", "--name", f.name(), "minimal", "sh", "-c", "echo ready; exec sleep 1000")
             try run.awaitOutput("ready")
             try run.signal(Signal.kill)
@@ -134,12 +134,12 @@ import Testing
 
     @Test(.timeLimit(.minutes(1)))
     func destroyKilledAtAnyMoment() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             for round in 0..<10 {
                 let name = f.name("\(round)")
                 try f.ctr("run", "--keep", "--name", name, "minimal", "sh", "-c", "for i in $(seq 200); do mkdir -p /d$i/e; done").succeeds()
                 let destroy = try f.start("destroy", name)
-                CurrentProcess.sleep(milliseconds: Int32.random(in: 0...20))
+                CurrentProcess.sleep(milliseconds: Int.random(in: 0...20))
                 try? destroy.signal(Signal.kill)
                 try destroy.wait()
                 let again = try f.ctr("destroy", name)
@@ -151,7 +151,7 @@ import Testing
 
     /// After the machine's restart the state directory is empty: what was ephemeral goes, what was kept is stopped.
     @Test func afterARestartOfTheMachine() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "--keep", "--name", f.name("kept"), "minimal", "touch", "/mine").succeeds()
             let run = try f.start("run", "--name", f.name("gone"), "minimal", "sh", "-c", "echo ready; exec sleep 1000")
             try run.awaitOutput("ready")

@@ -8,7 +8,7 @@ import Testing
     }
 
     @Test func joinsAllNamespaces() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f)
             let script = (IsolationTests.kinds + ["pid_for_children"]).map { "readlink /proc/self/ns/\($0)" }.joined(separator: "; ")
             let host = try f.sh("for k in \(IsolationTests.kinds.joined(separator: " ")); do readlink /proc/\(f.initPid(f.name()))/ns/$k; done").lines
@@ -20,7 +20,7 @@ import Testing
     }
 
     @Test func joinsCgroupCapabilitiesFilterAndLimits() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f, "--cap-drop CHOWN --ulimit nofile=100:100 --pids 50")
             let script = "grep -E '^(Cap|Seccomp:|Uid|Gid|Groups|SigIgn|SigBlk)' /proc/N/status; cat /proc/N/cgroup; grep files /proc/N/limits; cat /proc/N/oom_score_adj"
             let first = try f.ctr("exec", f.name(), "--", "sh", "-c", script.replacing("N", with: "1")).succeeds().out
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test func seesItsProcessesAndFiles() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f, "", "sh -c 'echo x > /tmp/made; exec sleep 1000'")
             #expect(until(10) { (try? f.ctr("exec", f.name(), "--", "cat", "/tmp/made").line) == "x" })
             #expect(try f.ctr("exec", f.name(), "--", "cat", "/proc/1/cmdline").out.hasPrefix("sleep"))
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test func environmentUserAndDirectory() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f, "--env A=1 --env B=2")
             let run = try f.sh("SECRET=x exec $CTR exec $N-a -e B=3 -e 'C=x y' -- env").succeeds()
             for line in ["A=1", "B=3", "C=x y"] { #expect(run.lines.contains(line), "\(run.out)") }
@@ -67,7 +67,7 @@ import Testing
     }
 
     @Test func statusAndStreams() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f)
             for status in [0, 1, 7, 125, 255] {
                 #expect(try f.ctr("exec", f.name(), "--", "sh", "-c", "exit \(status)").status == Int32(status))
@@ -86,7 +86,7 @@ import Testing
 
     @Test(arguments: [Signal.interrupt, Signal.terminate, Signal.hangup, Signal.user1])
     func signals(_ number: Int32) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f)
             let plain = try f.start("exec", f.name(), "--", "sh", "-c", "echo ready; exec sleep 1000")
             try plain.awaitOutput("ready")
@@ -101,7 +101,7 @@ import Testing
     }
 
     @Test func endsWithTheVPS() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f)
             let run = try f.start("exec", f.name(), "--", "sh", "-c", "echo ready; exec sleep 1000")
             try run.awaitOutput("ready")
@@ -111,7 +111,7 @@ import Testing
     }
 
     @Test func killedExecLeavesTheVPS() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f)
             let run = try f.start("exec", f.name(), "--", "sh", "-c", "echo ready; exec sleep 1000")
             try run.awaitOutput("ready")
@@ -123,7 +123,7 @@ import Testing
     }
 
     @Test func unknownAndStopped() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("exec", f.name("none"), "--", "true").fails(125, words: f.name("none"))
             try f.ctr("run", "--keep", "--name", f.name(), "minimal", "true").succeeds()
             try f.ctr("exec", f.name(), "--", "true").fails(125, words: f.name(), "not running")
@@ -134,7 +134,7 @@ import Testing
     /// Whatever moment of the VPS's end it meets: a status of the command or a clear error, and no hang.
     @Test(.timeLimit(.minutes(2)))
     func racingWithTheEnd() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             for round in 1...30 {
                 try f.sh("$CTR run -d --name $N-\(round) minimal sh -c 'sleep 0.0\(Int.random(in: 10...99))'").succeeds()
                 while true {
@@ -155,7 +155,7 @@ import Testing
 
     /// The guest's own files can't harm the one who enters: a passwd that never ends, a /proc of its own.
     @Test func hostileGuest() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try running(f)
             try f.ctr("exec", f.name(), "--", "sh", "-c", "rm /etc/passwd; mkfifo /etc/passwd; rm /etc/group; ln -s /proc/kmsg /etc/group").succeeds()
             try f.ctr("exec", f.name(), "-u", "daemon", "--", "id", timeout: 10).fails(125)

@@ -4,14 +4,14 @@ import Testing
 /// What goes wrong on the way to a VPS: a clear message, the promised status, nothing left.
 @Suite struct FailureTests {
     @Test func noTemplate() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "no-such", "true").fails(125, words: "no-such", "ctr template list")
             for name in ["../minimal", "minimal/rootfs", ".", "", "Minimal"] { try f.ctr("run", name, "true").fails(125) }
         }
     }
 
     @Test func brokenTemplate() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.plantTemplate("broken", json: "{ \"name\": ")
             try f.ctr("run", "broken", "true").fails(125, words: "broken", "damaged")
             try f.plantTemplate("empty")
@@ -23,7 +23,7 @@ import Testing
     }
 
     @Test func wrongUsage() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run").fails(125, 64)
             try f.ctr("run", "--none-such", "minimal", "true").fails(125, words: "--none-such")
             try f.ctr("exec").fails(125, 64)
@@ -44,7 +44,7 @@ import Testing
         "--seccomp /none-such",
     ])
     func badValue(_ option: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let words = option.split(separator: " ").map(String.init)
             let run = try f.ctr("run", "\(words[0])=\(words[1])", "minimal", "true")
             run.fails(125, words: String(words[0].dropFirst(2).prefix { $0 != "-" }))
@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test func limitsHold() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr(
                 "run", "--memory", "32M", "--swap", "0", "minimal", "sh", "-c", "head -c 200M /dev/zero | tail -c 100M | wc -c; echo survived; exit 3", timeout: 60)
             #expect(run.line != "104857600\nsurvived", "\(run.both)")
@@ -63,7 +63,7 @@ import Testing
     }
 
     @Test func outOfMemoryIsSaid() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // The first process itself is what takes the memory.
             let run = try f.ctr("run", "--memory", "16M", "--swap", "0", "minimal", "awk", "BEGIN { s = \"xxxxxxxxxxxxxxxx\"; while (1) s = s s }", timeout: 60)
             #expect(run.status == 137, "\(run.both)")
@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test func jsonErrors() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("--json", "run", "no-such", "true")
             #expect(run.status == 125)
             let error = try #require(try JSON(text: run.err)["error"])
@@ -82,7 +82,7 @@ import Testing
     }
 
     @Test func withoutPermission() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // The test's directory is root's alone, so the program is copied to where nobody can execute it.
             let place = "/tmp/\(f.prefix)-open"
             f.atEnd { _ = try? f.sh("rm -rf \(place)") }
@@ -109,7 +109,7 @@ import Testing
     }
 
     @Test func fullDisk() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try onDisk(
                 f, "size=8m",
                 """
@@ -130,7 +130,7 @@ import Testing
     }
 
     @Test func fullDiskWhileImporting() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try onDisk(
                 f, "size=6m",
                 """
@@ -146,7 +146,7 @@ import Testing
     }
 
     @Test func readOnlyRoot() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try onDisk(
                 f, "size=20m",
                 "mkdir small/root/vps small/state; mount -o remount,ro none small; $CTR run minimal echo no; echo status $?; $CTR run -d minimal true; echo status $?")
@@ -156,7 +156,7 @@ import Testing
     }
 
     @Test func noDescriptorsLeft() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // Whatever is missing first, it is an error and no crash.
             for number in [3, 5, 8, 12, 16] {
                 let run = try f.sh("ulimit -n \(number); exec $CTR run minimal true")
@@ -167,7 +167,7 @@ import Testing
     }
 
     @Test func brokenSettings() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             for text in ["{", "[]", "{\"idPol\": 1}", "{\"idPool\": {\"base\": 5, \"count\": 1}}", "{\"idRegistry\": 7}"] {
                 try f.write("config.json", text)
                 try f.ctr("run", "minimal", "true").fails(125, words: "config.json")

@@ -10,7 +10,7 @@ import Testing
         at location: SourceLocation = #_sourceLocation
     ) throws {
         for userns in ["auto", "host"] {
-            try Fixture.with { f in
+            try Fixture.with { (f) throws in
                 let victim = "\(f.path)/victim"
                 try f.sh("mkdir victim; echo untouched > victim/file; chmod 700 victim").succeeds()
                 let core = try f.text("/proc/sys/kernel/core_pattern")
@@ -82,7 +82,7 @@ import Testing
     // CVE-2026-48749: the root itself.
     @Test(arguments: ["/", "VICTIM", "../minimal/rootfs", "/proc/1/root"])
     func rootThatIsALink(_ target: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.sh("mkdir victim; echo untouched > victim/file").succeeds()
             try f.plantTemplate("evil")
             try f.sh("cd root/templates/evil; mv rootfs ../../gone; ln -s \(target.replacing("VICTIM", with: f.path + "/victim")) rootfs").succeeds()
@@ -104,7 +104,7 @@ import Testing
         #"{"version":1,"name":"evil","created":"x","architecture":"amd64","size":1,"layers":["rootfs"],"env":[],"user":"+1"}"#,
     ])
     func brokenManifest(_ json: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.plantTemplate("evil", json: json)
             try f.ctr("run", "evil", "echo", "started").fails(125)
             // One that can't be read does not hide the others.
@@ -114,7 +114,7 @@ import Testing
 
     /// The same by the way that a user has.
     @Test func importedOnes() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.sh("mkdir victim; echo untouched > victim/file").succeeds()
             for (name, change) in [
                 ("a", "rm -rf dev; ln -s \(f.path)/victim dev"), ("b", "rm -rf proc; ln -s /etc proc"),

@@ -6,7 +6,7 @@ import Testing
     static let kinds = ["pid", "uts", "ipc", "net", "user", "cgroup", "mnt"]
 
     @Test func namespacesAreItsOwn() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let script = Self.kinds.map { "readlink /proc/self/ns/\($0)" }.joined(separator: "; ")
             let host = try f.sh(script).succeeds().lines
             let one = try f.ctr("run", "minimal", "sh", "-c", script).succeeds().lines
@@ -16,7 +16,7 @@ import Testing
     }
 
     @Test func twoRunningOnesShareNoNamespaceAndNoIDs() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let script = Self.kinds.map { "readlink /proc/self/ns/\($0)" }.joined(separator: "; ") + "; cat /proc/self/uid_map"
             for word in ["a", "b"] { try f.ctr("run", "-d", "--name", f.name(word), "minimal", "sleep", "1000").succeeds() }
             let a = try f.ctr("exec", f.name("a"), "--", "sh", "-c", script).succeeds().lines
@@ -30,7 +30,7 @@ import Testing
     }
 
     @Test func networkOfTheHostWhereAsked() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let host = try f.sh("readlink /proc/self/ns/net").line
             #expect(try f.ctr("run", "--net", "host", "minimal", "readlink", "/proc/self/ns/net").line == host)
             // Its own has a loopback interface that is up, and nothing else.
@@ -41,7 +41,7 @@ import Testing
     }
 
     @Test func hostNameAndDomain() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let before = try f.sh("hostname").line
             let run = try f.ctr(
                 "run", "--hostname", "web.example.org", "--domain", "nis.example", "minimal", "sh", "-c",
@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test func processOneAndNothingOfTheHost() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "sh", "-c", "echo $$; ls -d /proc/[0-9]*; cut -d' ' -f5,6 /proc/self/stat; exit 0")
             #expect(run.lines.first == "1")
             #expect(run.lines.filter { $0.hasPrefix("/proc/") }.count <= 2, "\(run.both)")
@@ -61,7 +61,7 @@ import Testing
     }
 
     @Test func sessionLeaderWithItsOwnGroup() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // pid, ppid, process group, session of process 1, seen by itself.
             let run = try f.ctr("run", "minimal", "sh", "-c", "read a b c d e f g < /proc/1/stat; echo $a $d $e $f")
             #expect(run.line == "1 0 1 1" , "\(run.both)")
@@ -69,7 +69,7 @@ import Testing
     }
 
     @Test func noDescriptorOfTheHost() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.write("secret", "x")
             // Host files, directories and a socket, none of them close-on-exec.
             let hold = (3...20).map { "exec \($0)<\($0 % 2 == 0 ? "/etc" : "secret")" }.joined(separator: "; ")
@@ -91,7 +91,7 @@ import Testing
     }
 
     @Test func mountsOfTheHostAreInvisible() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "cat", "/proc/self/mountinfo").succeeds()
             let points = run.lines.map { $0.split(separator: " ")[4] }
             #expect(points.first == "/")
@@ -109,7 +109,7 @@ import Testing
     }
 
     @Test func whatItMountsStaysInside() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr(
                 "run", "minimal", "sh", "-c",
                 "mkdir /m && mount -t tmpfs \(f.prefix) /m && grep -c \(f.prefix) /proc/mounts && mount --bind /etc /mnt && ls /mnt/passwd && umount /mnt && umount /m")
@@ -119,7 +119,7 @@ import Testing
     }
 
     @Test func writesGoNowhereButToItself() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "minimal", "sh", "-c", "echo changed > /etc/passwd; rm -rf /bin/ls /etc/group; echo x > /new").succeeds()
             let run = try f.ctr("run", "minimal", "sh", "-c", "ls /bin/ls /etc/group; head -1 /etc/passwd; ls /new").line
             #expect(run.contains("root:x:0:0"))
@@ -128,14 +128,14 @@ import Testing
     }
 
     @Test func umaskAndScheduling() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             #expect(try f.sh("umask 077; $CTR run minimal sh -c 'umask; touch /tmp/x; stat -c %a /tmp/x'").lines == ["0022", "644"])
             #expect(try f.sh("umask 077; $CTR run minimal sh -c 'cat /proc/1/oom_score_adj'").line == f.text("/proc/self/oom_score_adj").split(separator: "\n")[0])
         }
     }
 
     @Test func directoriesOfTheRootAreAsUsual() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.sh(
                 "umask 077; $CTR run minimal stat -c '%n %a %u %g' / /proc /sys /dev /run /tmp /dev/shm /dev/pts /dev/null /dev/console /etc/passwd /etc/shadow"
             )
@@ -147,7 +147,7 @@ import Testing
     }
 
     @Test func devicesAreTheStandardOnes() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr(
                 "run", "minimal", "sh", "-c",
                 """
@@ -161,7 +161,7 @@ import Testing
     }
 
     @Test func processOneSeesItsCgroupAsTheRoot() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "cat", "/proc/self/cgroup").succeeds()
             for line in run.lines { #expect(line.hasSuffix(":/") , "\(line)") }
             #expect(try f.ctr("run", "minimal", "sh", "-c", "cat /sys/fs/cgroup/cgroup.procs").lines.first == "1")
@@ -169,7 +169,7 @@ import Testing
     }
 
     @Test func keysOfTheHostAreInvisible() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // An empty file where it is masked; in any case no key of the host's root.
             #expect(try f.ctr("run", "minimal", "sh", "-c", "cat /proc/keys | wc -l").line == "0")
         }
@@ -182,14 +182,14 @@ import Testing
         ("1234", "1234 0 0"), ("1234:5678", "1234 5678 5678"), ("daemon:users", "1 100 100"), ("0:users", "0 100 100"),
     ])
     func user(_ spec: String, _ ids: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "--user", spec, "minimal", "sh", "-c", "echo $(id -u) $(id -g) $(id -G)")
             #expect(run.line == ids, "\(run.both)")
         }
     }
 
     @Test func supplementaryGroups() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.plantTemplate("groups", "sed 's/^adm:x:4:.*/adm:x:4:daemon/; s/^users:x:100:.*/users:x:100:root,daemon/' etc/group > g; rm etc/group; mv g etc/group")
             #expect(try f.ctr("run", "--user", "daemon", "groups", "id", "-G").line == "1 4 100")
             // Groups of the host's caller never come along.
@@ -200,7 +200,7 @@ import Testing
     /// CVE-2026-30892: what begins with a digit or a sign is the whole number or nothing.
     @Test(arguments: ["1:", ":1", "+1", "-1", "1x", "0x0", "01", " 1", "1 ", "4294967295", "4294967296", "18446744073709551616", "", "nobody2", "root:nogroup2", "a:b:c"])
     func userThatIsNone(_ spec: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "--user=\(spec)", "minimal", "id", "-u")
             run.fails(125)
             #expect(run.out == "")
@@ -208,7 +208,7 @@ import Testing
     }
 
     @Test func homeIsTheUsers() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             #expect(try f.ctr("run", "--user", "daemon", "minimal", "sh", "-c", "echo $HOME").line == "/usr/sbin")
             #expect(try f.ctr("run", "minimal", "sh", "-c", "echo $HOME").line == "/root")
         }
@@ -217,7 +217,7 @@ import Testing
     // MARK: working directory
 
     @Test func workingDirectory() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             #expect(try f.ctr("run", "minimal", "pwd").line == "/")
             #expect(try f.ctr("run", "--workdir", "/etc", "minimal", "sh", "-c", "pwd; ls passwd").lines == ["/etc", "passwd"])
         }
@@ -225,7 +225,7 @@ import Testing
 
     @Test(arguments: ["/no/such", "/etc/passwd", "etc", ""])
     func workingDirectoryThatIsNone(_ path: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "--workdir=\(path)", "minimal", "pwd")
             run.fails(125, words: path)
             #expect(run.out == "")
@@ -234,7 +234,7 @@ import Testing
 
     /// CVE-2024-21626: a descriptor of a host directory as the working directory.
     @Test func workingDirectoryThroughADescriptor() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             for number in 0...24 {
                 for process in ["self", "1", "thread-self"] {
                     let run = try f.sh("exec 7</etc 8</; exec $CTR run --workdir /proc/\(process)/fd/\(number) minimal sh -c 'ls -a; cat ../../../../etc/hostname'", timeout: 20)
@@ -249,7 +249,7 @@ import Testing
     // MARK: limits
 
     @Test func ulimits() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "--ulimit", "nofile=100:200", "--ulimit", "core=0", "minimal", "sh", "-c", "ulimit -Sn; ulimit -Hn; ulimit -c").succeeds()
             #expect(run.lines == ["100", "200", "0"])
         }
@@ -257,7 +257,7 @@ import Testing
 
     @Test(arguments: ["nofile", "nofile=", "nofile=x", "nofile=5:3", "nosuch=1", "nofile=-1", "=1"])
     func ulimitThatIsNone(_ limit: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "--ulimit", limit, "minimal", "true").fails(125, words: "ulimit")
         }
     }

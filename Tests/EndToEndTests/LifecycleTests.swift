@@ -18,7 +18,7 @@ import Testing
     // MARK: run -d
 
     @Test func detachedPrintsItsName() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "-d", "minimal", "sleep", "1000").succeeds()
             #expect(run.lines.count == 1)
             #expect(run.out == run.line + "\n")
@@ -30,7 +30,7 @@ import Testing
     }
 
     @Test func detachedLetsGoOfTheCaller() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // The pipe ends although the VPS lives: nothing of ctr's caller is held open.
             let run = try f.sh("$CTR run -d --name $N-a minimal sleep 1000 2>&1 | cat; echo end", timeout: 15)
             #expect(run.lines.last == "end", "\(run.both)")
@@ -44,7 +44,7 @@ import Testing
     }
 
     @Test func detachedFailsInTheForeground() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "-d", "minimal", "no-such-command").fails(127, words: "no-such-command")
             try f.ctr("run", "-d", "no-such-template", "true").fails(125, words: "no-such-template")
             try f.ctr("run", "-d", "--memory", "4K", "minimal", "true").fails(125, words: "memory")
@@ -52,15 +52,15 @@ import Testing
     }
 
     @Test func ephemeralIsGoneAfterItsEnd() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "sleep 0.2; exit 3")
             // Without any other verb: its supervisor removes it.
-            #expect(until(10) { (try? f.leftovers().isEmpty) == true }, "\(try f.leftovers())")
+            #expect(until(10) { (try? f.leftovers().isEmpty) == true }, "\(f.left)")
         }
     }
 
     @Test func keepStaysInTheListAsStopped() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "echo output; exit 3", "--keep")
             #expect(try until(10) { try status(f) == "stopped" })
             #expect(try f.ctr("logs", f.name()).succeeds().out == "output\n")
@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test func keepInTheForeground() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             #expect(try f.ctr("run", "--keep", "--name", f.name(), "minimal", "sh", "-c", "echo x > /kept; exit 4").status == 4)
             #expect(try status(f) == "stopped")
             #expect(try f.sh("cat root/vps/$N-a/disk/upper/kept").line == "x")
@@ -81,7 +81,7 @@ import Testing
     }
 
     @Test func takenNameChangesNothing() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "echo first; exec sleep 1000")
             let before = try f.sh("cat state/$N-a/*.json | sha256sum").line
             try f.ctr("run", "--name", f.name(), "minimal", "true").fails(125, words: f.name(), "exists")
@@ -100,7 +100,7 @@ import Testing
 
     @Test(arguments: ["A", "a b", "../x", ".", "-x", "", "a/b", "ü", "a\nb", String(repeating: "a", count: 64)])
     func nameThatIsNone(_ name: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "--name=\(name)", "minimal", "true").fails(125)
             try f.ctr("show", name).fails(64, 66)
         }
@@ -109,7 +109,7 @@ import Testing
     // MARK: logs
 
     @Test func logs() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "echo to stdout; echo to stderr >&2; exec sleep 1000")
             #expect(until(10) { (try? f.ctr("logs", f.name()).lines.count) == 2 })
             #expect(try f.ctr("logs", f.name()).out == "to stdout\nto stderr\n")
@@ -119,7 +119,7 @@ import Testing
     }
 
     @Test func followEndsWithTheVPS() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "for i in 1 2 3 4 5; do echo line $i; sleep 0.1; done", "--keep")
             let logs = try f.ctr("logs", f.name(), "-f", timeout: 20).succeeds()
             #expect(logs.lines == (1...5).map { "line \($0)" }, "\(logs.both)")
@@ -132,7 +132,7 @@ import Testing
     }
 
     @Test func followStopsWhenNobodyReads() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "while :; do echo line; sleep 0.02; done")
             let run = try f.sh("$CTR logs -f $N-a | head -2; echo end", timeout: 15)
             #expect(run.lines == ["line", "line", "end"], "\(run.both)")
@@ -143,7 +143,7 @@ import Testing
     // MARK: list and show
 
     @Test func listAndShow() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "exec sleep 1000", "--label team=web --description 'the shop'")
             let list = try f.ctr("list").succeeds()
             for word in [f.name(), "running", "minimal"] { #expect(list.out.contains(word), "\(list.out)") }
@@ -160,7 +160,7 @@ import Testing
     }
 
     @Test func emptyListIsAnEmptyDocument() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let json = try JSON(text: f.ctr("--json", "list").succeeds().out)
             #expect((json.array ?? json["vps"]?.array)?.isEmpty == true, "\(json)")
         }
@@ -168,7 +168,7 @@ import Testing
 
     @Test(arguments: ["show", "stop", "kill", "destroy", "logs"])
     func unknownVPS(_ verb: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr(verb, f.name("none")).fails(66, words: f.name("none"))
             let json = try f.ctr("--json", verb, f.name("none"))
             #expect(json.status == 66)
@@ -181,7 +181,7 @@ import Testing
     // MARK: stop
 
     @Test func stopLetsItFinish() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "trap 'echo stopping; exit 0' TERM; echo ready; while :; do sleep 0.05; done", "--keep")
             #expect(until(10) { (try? f.ctr("logs", f.name()).out.contains("ready")) == true })
             try f.ctr("stop", f.name()).succeeds()
@@ -194,7 +194,7 @@ import Testing
     }
 
     @Test func stopSignalOfTheVPS() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "trap 'echo by USR1; exit 0' USR1; trap : TERM USR2; echo ready; while :; do sleep 0.05; done", "--keep --stop-signal SIGUSR1")
             #expect(until(10) { (try? f.ctr("logs", f.name()).out.contains("ready")) == true })
             try f.ctr("stop", f.name()).succeeds()
@@ -204,7 +204,7 @@ import Testing
     }
 
     @Test func stopKillsWhatDoesNotListen() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "trap '' TERM USR2; echo ready; while :; do sleep 0.05; done", "--keep")
             #expect(until(10) { (try? f.ctr("logs", f.name()).out.contains("ready")) == true })
             try f.ctr("stop", f.name(), "--timeout", "1", timeout: 15).succeeds()
@@ -221,7 +221,7 @@ import Testing
     }
 
     @Test func twoStopsAtOnce() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             for options in ["--keep", ""] {
                 try detached(f, "trap 'sleep 0.3; exit 0' TERM USR2; while :; do sleep 0.05; done", options)
                 let stops = try (1...4).map { _ in try f.start("stop", f.name()) }
@@ -238,7 +238,7 @@ import Testing
     // MARK: kill, destroy
 
     @Test func killSendsASignal() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "trap 'echo got it' USR1; echo ready; while :; do sleep 0.05; done", "--keep")
             #expect(until(10) { (try? f.ctr("logs", f.name()).out.contains("ready")) == true })
             try f.ctr("kill", f.name(), "USR1").succeeds()
@@ -253,7 +253,7 @@ import Testing
     }
 
     @Test func destroyOfARunningOneNeedsForce() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "exec sleep 1000")
             try f.ctr("destroy", f.name()).fails(1, words: "running", "--force")
             #expect(try status(f) == "running")
@@ -265,7 +265,7 @@ import Testing
     }
 
     @Test func destroyOfMoreWithOneUnknown() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try detached(f, "exec sleep 1000", word: "a")
             try detached(f, "exec sleep 1000", word: "b")
             // The known ones go all the same, and it says which one was not there.
@@ -275,7 +275,7 @@ import Testing
     }
 
     @Test func templateInUseStays() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.plantTemplate("used")
             try f.ctr("run", "-d", "--name", f.name(), "used", "sleep", "1000").succeeds()
             try f.ctr("template", "remove", "used").fails(75, words: "used", f.name())
@@ -290,7 +290,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(1)))
     func twentyAtOnce() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let runs = try (1...20).map { try f.start("run", "minimal", "sh", "-c", "echo \($0); exit \($0)") }
             for (number, run) in zip(1..., runs) {
                 let outcome = try run.wait(50)
@@ -301,7 +301,7 @@ import Testing
 
     @Test(.timeLimit(.minutes(2)))
     func fiftyDetachedAndDestroyed() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let starts = try (1...50).map { try f.start("run", "-d", "--name", f.name("\($0)"), "minimal", "sleep", "1000") }
             for start in starts { try start.wait(60).succeeds() }
             let bases = try f.idLinks().map { $0.prefix { $0 != " " } }.filter { $0.allSatisfy(\.isNumber) }

@@ -8,7 +8,7 @@ import Testing
     }
 
     @Test func directory() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try prepare(f)
             let run = try f.sh("$CTR run --mount $PWD/src:/srv/new/place minimal sh -c 'cd /srv/new/place; cat file deep/file; echo inside > made; rm file'").succeeds()
             #expect(run.lines == ["text", "below"])
@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test func file() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try prepare(f)
             let run = try f.sh("$CTR run --mount $PWD/src/file:/etc/passwd --mount $PWD/src/file:/opt/a/b minimal sh -c 'cat /etc/passwd /opt/a/b; echo more >> /opt/a/b'").succeeds()
             #expect(run.lines == ["text", "text"])
@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test func readOnly() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try prepare(f)
             let run = try f.sh(
                 """
@@ -41,7 +41,7 @@ import Testing
 
     /// A mount below the source comes along, and read only means it too (mount_setattr with AT_RECURSIVE).
     @Test func readOnlyGoesAllTheWayDown() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try prepare(f)
             let run = try f.sh(
                 """
@@ -57,7 +57,7 @@ import Testing
 
     @Test(arguments: ["auto", "host"])
     func idsAreMapped(_ userns: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try prepare(f)
             let run = try f.sh("$CTR run --userns \(userns) --mount $PWD/src:/m minimal sh -c 'stat -c %u:%g /m /m/file /m/owned; touch /m/new; touch /m/theirs && chown 33:44 /m/theirs'").succeeds()
             #expect(run.lines == ["0:0", "0:0", "1000:1000"], "\(run.both)")
@@ -67,7 +67,7 @@ import Testing
     }
 
     @Test func setuidAndDevicesHaveNoEffectThere() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try prepare(f)
             try f.sh("mknod src/mem c 1 1; mknod src/null c 1 3").succeeds()
             let run = try f.sh(
@@ -79,14 +79,14 @@ import Testing
     }
 
     @Test func missingSource() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "--mount", "\(f.path)/none:/m", "minimal", "true").fails(125, words: "\(f.path)/none")
         }
     }
 
     @Test(arguments: ["/etc", "/etc:", ":/m", "etc:/m", "/etc:m", "/etc:/", "/etc:/m:rx", "/etc:/m:ro:x", "/etc:/a/../b", "/etc:/proc", "/etc:/proc/sys", "/etc:/sys/fs/x", "/etc://proc", "/etc:/./proc", "/etc:/proc/../proc/x"])
     func mountThatIsNone(_ value: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "--mount", value, "minimal", "true").fails(125, words: "mount")
         }
     }
@@ -94,7 +94,7 @@ import Testing
     /// CVE-2015-1335, CVE-2021-30465: links at the destination lead nowhere but inside.
     @Test(arguments: ["/evil/x", "/evil", "/up/etc/made-by-a-test", "/proclink/x"])
     func destinationThroughLinks(_ destination: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try prepare(f)
             try f.sh("mkdir target").succeeds()
             try f.plantTemplate("links", "ln -s \(f.path)/target evil; ln -s ../../../../../../../../../.. up; ln -s /proc proclink")
@@ -105,7 +105,7 @@ import Testing
     }
 
     @Test func twoOverlappingMounts() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try prepare(f)
             try f.sh("mkdir other; echo other > other/file").succeeds()
             let run = try f.sh("$CTR run --mount $PWD/src:/m --mount $PWD/other:/m/deep:ro minimal sh -c 'cat /m/file /m/deep/file; ls /m'").succeeds()
@@ -116,7 +116,7 @@ import Testing
     // MARK: devices
 
     @Test func device() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             guard f.exists("/dev/fuse") else {
                 Issue.record("this host has no /dev/fuse")
                 return
@@ -130,7 +130,7 @@ import Testing
 
     @Test(arguments: ["/dev/none-such", "/etc/passwd", "fuse", "/dev/../etc/passwd", "/dev", "/dev/pts", ""])
     func deviceThatIsNone(_ path: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "--device=\(path)", "minimal", "true").fails(125, words: "device")
         }
     }

@@ -14,7 +14,7 @@ import Testing
     }
 
     @Test func allFiveSets() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let sets = try capabilities(f, "")
             #expect(sets["CapInh"] == 0)
             #expect(sets["CapAmb"] == 0)
@@ -29,14 +29,14 @@ import Testing
     }
 
     @Test func aUserHasNone() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let sets = try capabilities(f, "--user daemon")
             for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] { #expect(sets[set] == 0, "\(set)") }
         }
     }
 
     @Test func addingAndDropping() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let usual = try #require(try capabilities(f, "")["CapBnd"])
             let changed = try capabilities(f, "--cap-drop CAP_CHOWN,net_raw --cap-add SYS_TIME")
             let wanted = (usual & ~(1 << 0) & ~(1 << 13)) | 1 << 25
@@ -50,7 +50,7 @@ import Testing
 
     @Test(arguments: ["CAP_NONE_SUCH", "SYS_TIM", "", "21"])
     func unknownCapability(_ name: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "--cap-add=\(name)", "minimal", "true").fails(125, words: "cap")
             try f.ctr("run", "--cap-drop=\(name)", "minimal", "true").fails(125, words: "cap")
         }
@@ -59,7 +59,7 @@ import Testing
     // MARK: seccomp
 
     @Test func filterIsThere() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let state = ["grep", "Seccomp:", "/proc/self/status"]
             #expect(try f.sh("$CTR run minimal \(state.joined(separator: " "))").line == "Seccomp:\t2")
             #expect(try f.sh("$CTR run --user daemon minimal \(state.joined(separator: " "))").line == "Seccomp:\t2")
@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test func profileOfTheUser() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.write(
                 "profile.json",
                 #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]}"#)
@@ -81,7 +81,7 @@ import Testing
 
     @Test(arguments: ["", "{", "[]", #"{"defaultAction": "SCMP_ACT_NONE"}"#, #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": 7}]}"#])
     func brokenProfile(_ text: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.write("profile.json", text)
             try f.ctr("run", "--seccomp", "\(f.path)/profile.json", "minimal", "true").fails(125, words: "profile.json")
             try f.ctr("run", "--seccomp", "\(f.path)/none.json", "minimal", "true").fails(125, words: "none.json")
@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test func userNamespacesOfItsOwnAreRefused() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             #expect(try f.ctr("run", "minimal", "unshare", "-U", "true").status != 0)
             try f.ctr("run", "minimal", "unshare", "-m", "true").succeeds()
             try f.ctr("run", "--nesting", "minimal", "unshare", "-U", "true").succeeds()
@@ -105,7 +105,7 @@ import Testing
         "mount -o remount,dev /", "mount -o remount,dev,bind /",
     ])
     func lockedMount(_ attempt: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "sh", "-c", attempt)
             #expect(run.status != 0, "\(attempt): \(run.both)")
         }
@@ -113,7 +113,7 @@ import Testing
 
     @Test(arguments: ["auto", "host"])
     func nothingShowsAgainElsewhere(_ userns: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // A second proc or sysfs, or a copy of the first without what lies on it, would show what is masked.
             let run = try f.ctr(
                 "run", "--userns", userns, "minimal", "sh", "-c",
@@ -134,7 +134,7 @@ import Testing
 
     @Test(arguments: ["auto", "host"])
     func knobsOfTheHost(_ userns: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let knobs = [
                 "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hotplug",
                 "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic", "/proc/sys/kernel/sysrq", "/proc/sys/vm/drop_caches",
@@ -156,7 +156,7 @@ import Testing
 
     @Test(arguments: ["auto", "host"])
     func memoryOfTheHost(_ userns: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr(
                 "run", "--userns", userns, "minimal", "sh", "-c",
                 """
@@ -176,7 +176,7 @@ import Testing
     }
 
     @Test func cgroupFilesOfTheHost() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr(
                 "run", "minimal", "sh", "-c",
                 """
@@ -190,7 +190,7 @@ import Testing
     }
 
     @Test func limitsOfItsOwnCantBeRaised() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr(
                 "run", "--pids", "20", "minimal", "sh", "-c",
                 "for i in $(seq 1 40); do sleep 5 & done 2>/tmp/err; ls /proc | grep -c '^[0-9]'; for x in /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max; do echo max > $x && echo RAISED; done; exit 0", timeout: 20)
@@ -201,7 +201,7 @@ import Testing
     }
 
     @Test func programsOfTheHostDontShow() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "sh", "-c", "readlink /proc/1/exe; readlink /proc/1/root; cat /proc/1/environ; ls -l /proc/1/cwd")
             #expect(!run.out.contains(f.path), "\(run.both)")
         }
@@ -212,7 +212,7 @@ import Testing
     /// CVE-2019-5736: a guest that is the host's root opens ctr's program for writing while `ctr exec` is at work.
     @Test(.timeLimit(.minutes(2)))
     func programOfTheHostCantBeOverwritten() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.sh(
                 """
                 cp "$CTR" ctr; CTR=$PWD/ctr; before=$(sha256sum < ctr)
@@ -234,7 +234,7 @@ import Testing
 
     @Test(arguments: ["auto", "host"])
     func scriptOfTheProgramItself(_ userns: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.plantTemplate("evil", "printf '#!/proc/self/exe\\n' > bin/evil; chmod 755 bin/evil; rm bin/sh; printf '#!/proc/self/exe\\n' > bin/sh; chmod 755 bin/sh")
             let run = try f.sh(
                 """
