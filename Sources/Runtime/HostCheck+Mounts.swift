@@ -109,7 +109,7 @@ extension HostCheck {
         section.add(
             "sysfs in a user namespace", guest { () throws(SysError) in try mount("sysfs") },
             cost:
-                "--net none can't work with --userns auto, the default: unmount what lies on the host's "
+                "--net none, the default, can't work with --userns auto: unmount what lies on the host's "
                 + "/sys, or use --net host"
         )
         section.add(

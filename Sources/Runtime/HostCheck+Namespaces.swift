@@ -21,7 +21,7 @@ extension HostCheck {
             "network", Probe(namespaces: .network).run { .yes() },
             cost: "--net none, the default, can't work: VPSs run with --net host only and share the host's network")
         section.add(
-            "loopback interface", loopback(),
+            "loopback interface", loopback(bench),
             cost: "--net none, the default, can't work: no address 127.0.0.1 inside; use --net host")
         section.add(
             "user", Probe(namespaces: .user).run { .yes() },
@@ -57,8 +57,8 @@ extension HostCheck {
         }
     }
 
-    private static func loopback() -> Finding {
-        Probe(namespaces: .network).run { () throws(SysError) in
+    private static func loopback(_ bench: Workbench) -> Finding {
+        Probe(namespaces: Workbench.guest, maps: bench.maps).run { () throws(SysError) in
             try CurrentProcess.bringLoopbackUp()
             return .yes()
         }
