@@ -13,7 +13,6 @@ extension HostCheck {
             section.add(
                 name, required: true, Probe(namespaces: flag).run { .yes() },
                 cost:
-
                     "ctr run can't work: every VPS has one of its own (the kernel lacks it, or "
                     + "user.max_\(sysctlName(flag))_namespaces is 0)"
             )
@@ -39,7 +38,6 @@ extension HostCheck {
         section.add(
             "user namespaces of a guest's ordinary users", nestedUnprivileged(bench),
             cost:
-
                 "programs that sandbox themselves (browsers, rootless podman, bubblewrap) do not work in a "
                 + "VPS; \(sandboxAdvice())"
         )
@@ -130,21 +128,18 @@ extension HostCheck {
         section.add(
             "id pool", pool(bench),
             cost:
-
                 "--userns auto, the default, can't work: give root ids in /etc/subuid and /etc/subgid, or "
                 + "set idPool in \(Settings.standardPath)"
         )
         section.add(
             "/etc/subuid and /etc/subgid", subordinate(bench),
             cost:
-
                 "ctr takes ids from 1,000,000 on, leaving out what others own; write a line for root into "
                 + "both files if another program on this host does the same"
         )
         section.add(
             "map of 65,536 ids", Probe(namespaces: .user, maps: bench.maps).run { .yes() },
             cost:
-
                 "--userns auto, the default, can't work: ctr itself may be in a user namespace that lacks "
                 + "the pool's ids (set idPool in \(Settings.standardPath))"
         )

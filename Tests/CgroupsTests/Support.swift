@@ -15,6 +15,8 @@ struct HostNeed: Sendable {
     /// v2 alone, with every controller.
     static let unified = HostNeed { $0.layout == .unified ? nil : "needs a unified host; this one is \($0.layout)" }
 
+    static let disk = HostNeed { _ in diskNumber() == nil ? "needs a disk in /sys/block" : nil }
+
     static func controller(_ controller: CgroupController) -> HostNeed {
         HostNeed { $0.place(of: controller) == .absent ? "needs the cgroup controller \(controller)" : nil }
     }
@@ -147,13 +149,20 @@ final class Running: @unchecked Sendable {
 }
 
 /// Waits for something that another process does; a bound, not a measurement.
-func eventually(_ seconds: Double = 20, _ condition: () throws -> Bool) rethrows -> Bool {
+func eventually(_ seconds: Double = 60, _ condition: () throws -> Bool) rethrows -> Bool {
     let end = Date(timeIntervalSinceNow: seconds)
     while try !condition() {
         if Date() > end { return false }
         usleep(5000)
     }
     return true
+}
+
+/// A whole disk of this host, as MAJOR:MINOR.
+func diskNumber() -> String? {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/sys/block").sorted()) ?? []
+    return names.filter { !$0.hasPrefix("loop") && !$0.hasPrefix("ram") }.lazy
+        .compactMap { try? String(contentsOfFile: "/sys/block/\($0)/dev", encoding: .utf8).trimmed }.first
 }
 
 /// The error that an expression throws.
