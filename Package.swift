@@ -47,7 +47,7 @@ let package = Package(
         .executableTarget(
             name: "ctr",
             dependencies: [
-                "Model", "Runtime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Cgroups", "Model", "Runtime", "Storage", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         // Programs that tests start: a test runner has threads and must not clone or bind itself.
@@ -69,7 +69,7 @@ let package = Package(
             ]),
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
-        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe"]),
+        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "ctr"]),
         tests("EndToEndTests", ["Kernel"]),
     ],
     swiftLanguageModes: [.v6]

@@ -14,7 +14,7 @@ arrows() {
         Checkpoint) echo Kernel Model FoundationEssentials ;;
         Runtime) echo Kernel Model Namespaces Cgroups Network Storage Checkpoint FoundationEssentials ;;
         # The command line makes no system call: it does not see Kernel. Glibc is its one way to `exit` and isatty.
-        ctr) echo Model Runtime ArgumentParser FoundationEssentials Glibc ;;
+        ctr) echo Model Cgroups Storage Runtime ArgumentParser FoundationEssentials Glibc ;;
         *) return 1 ;;
     esac
 }

@@ -7,16 +7,22 @@ enum Program {
     static func main() -> Int32 {
         var globals = Globals()
         do throws(CtrError) {
+            // Before all else: this is what shows how fast the program starts.
+            if isVersionAlone { return try printVersion() }
             // First, so that no file which is opened later becomes one of the standard streams.
             try ProcessStart.prepare()
             let words = try arguments()
-            if words == ["--version"] { return try printVersion() }
             var rest = words[...]
             guard globals.takeLeading(&rest), let verb = rest.popFirst() else { return try root(words) }
             return try dispatch(verb, Array(rest), globals)
         } catch {
             return Failure.report(error, globals)
         }
+    }
+
+    private static var isVersionAlone: Bool {
+        guard CommandLine.argc == 2, let word = CommandLine.unsafeArgv[1] else { return false }
+        return String(cString: word) == "--version"
     }
 
     private static func printVersion() throws(CtrError) -> Int32 {

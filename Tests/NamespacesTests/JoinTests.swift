@@ -138,7 +138,7 @@ import Testing
             let reply = try fixture.launch(request)
             #expect(reply.joins.count == 2)
             for joined in reply.joins {
-                #expect(joined.failure?.message == "the VPS has just ended", "\(joined)")
+                #expect(joined.failure?.step == "enter", "\(joined)")
                 #expect(joined.failure?.errno == Errno.noProcess)
             }
             #expect(reply.ending?.signaled == Signal.kill)

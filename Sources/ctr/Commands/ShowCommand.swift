@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Cgroups
 internal import Model
 internal import Runtime
 
@@ -66,10 +67,10 @@ struct ShowCommand: Verb {
         let usage = details.usage
         let memory = limits.memory.map(Size.format)
         return [
-            ("memory", used(usage?.memoryBytes.map(Size.format), of: memory)),
+            ("memory", used(usage?.memory.map { Size.format($0.current) }, of: memory)),
             ("memory high", limits.memoryHigh.map(Size.format)), ("swap", limits.swap.map(Size.format)),
-            ("processes", used(usage?.processes.map { "\($0)" }, of: limits.pids.map { "\($0)" })),
-            ("cpu time", usage?.cpuMicroseconds.map(seconds)), ("cpus", limits.cpus.map { "\($0)" }),
+            ("processes", used(usage?.processes.map { "\($0.current)" }, of: limits.pids.map { "\($0)" })),
+            ("cpu time", usage?.processor.map { seconds($0.total) }), ("cpus", limits.cpus.map { "\($0)" }),
             ("cpu weight", limits.cpuWeight.map { "\($0)" }), ("cpuset", limits.cpuset),
             ("io read", rates(limits.ioReadBps, limits.ioReadIops)),
             ("io write", rates(limits.ioWriteBps, limits.ioWriteIops)),
