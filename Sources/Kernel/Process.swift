@@ -239,7 +239,9 @@ public enum CurrentProcess {
 
     /// The loopback interface of this network namespace comes up.
     public static func bringLoopbackUp() throws(SysError) {
-        let socket = FD(owning: Int32(try check(ctr_ret(Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | 0o2000000, 0))), "socket")))
+        let socket = FD(
+            owning: Int32(
+                try check(ctr_ret(Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | 0o2000000, 0))), "socket")))
         try check(ctr_interface_up(socket.rawValue, "lo"), "ioctl", "SIOCSIFFLAGS lo")
     }
 }

@@ -96,6 +96,11 @@ public struct Launch: Sendable {
     private func makeMappingNamespace() throws(CtrError) -> SharedFD? {
         let maps = spec.linux.idMappings
         if maps.isEmpty { return nil }
+        if !maps.contains(where: { $0.container == 0 && $0.size > 0 }) {
+            throw CtrError(
+                .config, "user namespace: id 0 of the VPS is not mapped (its root owns what a start makes)",
+                step: "map ids")
+        }
         return try describing("user namespace", code: .failed, step: "map ids") { () throws(SysError) in
             SharedFD(try makeUserNamespace(maps))
         }
@@ -153,7 +158,8 @@ func requireOneThread() throws(CtrError) {
         try CurrentProcess.threadCount()
     }
     if count != 1 {
-        throw CtrError(.failed, "start: this process has \(count) threads (a VPS can only be started from one with one)")
+        throw CtrError(
+            .failed, "start: this process has \(count) threads (a VPS can only be started from one with one)")
     }
 }
 

@@ -75,7 +75,9 @@ import Testing
 
     @Test func aTreeGoesAndWhatItsLinksPointAtStays() throws {
         try Place.with { (place, directory) throws in
-            try place.sh("mkdir -p tree/a/b keep/d; : > keep/d/f; ln -s ../keep tree/l; ln -s ../../../keep/d tree/a/b/l; mkfifo tree/a/p; chmod 0 tree/a/b; ln -s keep link; : > file")
+            try place.sh(
+                "mkdir -p tree/a/b keep/d; : > keep/d/f; ln -s ../keep tree/l; ln -s ../../../keep/d tree/a/b/l; mkfifo tree/a/p; chmod 0 tree/a/b; ln -s keep link; : > file"
+            )
             try directory.removeTree("tree")
             // A link in the tree's place goes itself, and so does a file.
             try directory.removeTree("link")
@@ -107,12 +109,8 @@ import Testing
     /// A guest can make its tree deeper than anybody has descriptors, and must not be able to make it stay.
     @Test func aTreeDeeperThanTheLimitOfDescriptors() throws {
         try Place.with { (place, directory) throws in
-            try place.sh(
-                """
-                mkdir tree; cd tree; : > .lifted-1; mkdir .lifted-2 side; : > side/f
-                i=0; while [ $i -lt 3000 ]; do mkdir d; : > f; cd -P d; i=$((i + 1)); done
-                """)
-            try directory.removeTree("tree")
+            let output = try floor("remove-deep", place.path)
+            #expect(output == "removed\n")
             #expect(try directory.entries() == [])
         }
     }

@@ -35,7 +35,7 @@ public struct ProbeRequest: Codable {
     public var thread = false
     /// The probe's umask and a signal that it blocks, to be found unchanged.
     public var callerUmask: UInt32 = 0o027
-    /// Wait for this text in the program's output before anything else is done.
+    /// Wait for this text in the program's output before anything else is done; its namespaces are looked at then.
     public var awaiting: String?
     /// Shell commands of the host, between ready and execute.
     public var hostBeforeExecute: [String] = []

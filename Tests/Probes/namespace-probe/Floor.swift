@@ -15,6 +15,7 @@ func floor(_ words: [String]) throws {
     case "user-namespace": try userNamespace()
     case "orphan": try orphan()
     case "remove-mount": try removeMount(words[1])
+    case "remove-deep": try removeDeep(words[1])
     default: exitProcess(64)
     }
 }
@@ -59,7 +60,9 @@ private func failEverywhere() throws {
     do { _ = try ToolProcess("/etc/passwd", []) } catch {}
     do { _ = try FileSystemContext("tmpfs").set("no such option") } catch {}
     do { _ = try FileSystemContext("tmpfs").set("size", "much") } catch {}
-    do { _ = try makeUserNamespace([IDMap(container: 0, host: 5, size: 9), IDMap(container: 3, host: 70, size: 9)]) } catch {}
+    do {
+        _ = try makeUserNamespace([IDMap(container: 0, host: 5, size: 9), IDMap(container: 3, host: 70, size: 9)])
+    } catch {}
     do { _ = try open("/", [.readOnly, .directory]).open("no/such", .readOnly) } catch {}
     do { _ = try open("/dev/null", .readOnly).openTerminalPeer() } catch {}
 }
@@ -220,5 +223,21 @@ private func removeMount(_ directory: String) throws {
     do throws(SysError) { try parent.removeTree("tree") } catch {
         return try say("\(error.errno == Errno.crossDevice) \(try mounted.entries().map(\.name.description))")
     }
+    try say("removed")
+}
+
+/// A tree of 3000 levels, with names in the way of those that its removal uses, by a process with 100 descriptors.
+private func removeDeep(_ directory: String) throws {
+    try setResourceLimit(of: 0, Int32(RLIMIT_NOFILE.rawValue), soft: 100, hard: 100)
+    let parent = try open(directory, [.readOnly, .directory])
+    var level = try parent.ensureDirectory("tree", mode: 0o755)
+    _ = try level.open(".lifted-1", [.create, .writeOnly])
+    _ = try level.ensureDirectory(".lifted-2", mode: 0o755).open("f", [.create, .writeOnly])
+    for _ in 0..<3000 {
+        _ = try level.open("f", [.create, .writeOnly])
+        _ = try level.ensureDirectory("beside", mode: 0o755)
+        level = try level.ensureDirectory("d", mode: 0o755)
+    }
+    try parent.removeTree("tree")
     try say("removed")
 }

@@ -63,8 +63,10 @@ final class Launching {
 
     private func follow(_ process: StartedProcess) throws {
         var seen = ""
-        if let wanted = request.awaiting { seen = try read(until: wanted) }
-        reply.namespaces = try namespaceLinks(of: "\(process.handle.pid)")
+        if let wanted = request.awaiting {
+            seen = try read(until: wanted)
+            reply.namespaces = try namespaceLinks(of: "\(process.handle.pid)")
+        }
         for join in request.joins { reply.joins.append(try enter(join, process)) }
         for command in request.hostWhileRunning {
             reply.host.append(try onHost(command.replacing("PID", with: "\(process.handle.pid)")))
