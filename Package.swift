@@ -60,7 +60,7 @@ let package = Package(
         tests("NamespacesTests", ["Kernel", "Model", "Namespaces", "CSeccomp", "security-probe"]),
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
-        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe"]),
+        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "ctr"]),
         tests(
             "CLITests",
             ["Kernel", "Model", "ctr", .product(name: "ArgumentParser", package: "swift-argument-parser")]),

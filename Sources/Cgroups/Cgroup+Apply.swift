@@ -104,12 +104,8 @@ extension Cgroup {
             }
             old.value = setting.controller == .io ? rates(text, setting) : text.trimmed
             if old.value == setting.value.trimmed { return nil }
-            if setting.file == "cpuset.cpus", setting.isReset, !directory.isUnified {
-                try directory.resetCPUs()
-            } else {
-                if setting.file == "memory.max" { try directory.makeRoom(setting) }
-                try directory.write(setting.file, setting.value)
-            }
+            if setting.file == "memory.max" { try directory.makeRoom(setting) }
+            try directory.put(setting)
         } catch { throw refusal(of: setting, in: directory, error) }
         if old.value.isEmpty { old.value = "\n" }
         return old
@@ -148,6 +144,11 @@ extension Cgroup {
 }
 
 extension CgroupDirectory {
+    func put(_ setting: LimitSetting) throws(SysError) {
+        if setting.file == "cpuset.cpus", setting.value.trimmed.isEmpty { return try resetCPUs() }
+        try write(setting.file, setting.value)
+    }
+
     fileprivate func take(_ pids: [Int32]) throws(SysError) {
         let file = try open("cgroup.procs", .writeOnly)
         for pid in pids {

@@ -89,7 +89,7 @@ extension Cgroup {
     func write(_ setting: LimitSetting) throws(CtrError) {
         guard let directory = directory(of: setting.controller) else { return }
         do throws(SysError) {
-            try directory.write(setting.file, setting.value)
+            try directory.put(setting)
         } catch  where error.errno == Errno.noEntry && setting.isReset {
             return
         } catch {

@@ -51,9 +51,19 @@ extension Cgroup {
 
     func waitUntilFrozen(_ freezer: CgroupDirectory, _ deadline: Deadline) throws(SysError) -> Bool {
         if freezer.isUnified { return try freezer.waitForEvent("frozen 1", deadline) }
-        // The state says FREEZING until all stand still, and reading it brings it up to date; nothing announces it.
-        return try poll(deadline) { () throws(SysError) in
-            try freezer.readText("freezer.state")?.trimmed == "FROZEN"
+        // The state says FREEZING until all stand still, reading it brings it up to date, and nothing announces it. It
+        // can stay so for ever: one process waits, unfreezable, for another that stands still already. So those that
+        // do are let go on for a moment, again and again.
+        while true {
+            let part = Deadline(milliseconds: min(20, Int(deadline.remaining)))
+            let frozen = try poll(part) { () throws(SysError) in
+                try freezer.readText("freezer.state")?.trimmed == "FROZEN"
+            }
+            if frozen { return true }
+            if deadline.hasPassed { return false }
+            try freezer.setFrozen(false)
+            deadline.sleep(microseconds: 500)
+            try freezer.setFrozen(true)
         }
     }
 }

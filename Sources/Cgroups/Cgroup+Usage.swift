@@ -65,8 +65,12 @@ extension CgroupDirectory {
 
     fileprivate func processCount() throws(SysError) -> CgroupUsage.Processes? {
         guard let current = try number("pids.current") else { return nil }
-        return CgroupUsage.Processes(
-            current: current, limit: try number("pids.max"), refused: try pairs("pids.events")?["max"])
+        // Before Linux 6.10 a refusal was counted where the process lives, since then where the limit is.
+        var refused = try pairs("pids.events")?["max"]
+        if isUnified, let inner = try child(Cgroup.payload).pairs("pids.events")?["max"] {
+            refused = max(refused ?? 0, inner)
+        }
+        return CgroupUsage.Processes(current: current, limit: try number("pids.max"), refused: refused)
     }
 
     // 8:0 rbytes=180224 wbytes=0 rios=3 wios=0 dbytes=0 dios=0

@@ -68,9 +68,14 @@ extension CgroupDirectory {
         } catch { throw CtrError(cgroup: path, cause: error) }
     }
 
-    /// Takes a v1 cpuset's own processors away: it gets those of the cgroup above.
+    /// Takes a cpuset's own processors away: it gets those of the cgroup above. On v2 that is an empty list, but not
+    /// while processes are in it (ENOSPC); on v1 an empty one is never right.
     func resetCPUs() throws(SysError) {
-        let value = try parent.fd.open("cpuset.cpus", .readOnly).readAll()
+        if isUnified {
+            do throws(SysError) { return try write("cpuset.cpus", "\n") } catch  where error.errno == Errno.noSpace {}
+        }
+        let above = isUnified ? "cpuset.cpus.effective" : "cpuset.cpus"
+        let value = try parent.fd.open(above, .readOnly).readAll()
         try write("cpuset.cpus", String(decoding: value, as: UTF8.self))
     }
 

@@ -1,33 +1,51 @@
 internal import CLinux
 
+/// While this lives, file systems see other effective user and group ids in this process, with all capabilities kept:
+/// what it makes belongs to these ids. See SECBIT_NO_SETUID_FIXUP in capabilities(7). For a process of root with one
+/// thread.
+public struct BorrowedIdentity: ~Copyable {
+    private let before: Credentials.SecureBits?
+
+    private init(before: Credentials.SecureBits?) { self.before = before }
+
+    /// Nothing changes where both ids are 0.
+    public static func borrow(user: UInt32, group: UInt32) throws(SysError) -> BorrowedIdentity {
+        if user == 0, group == 0 { return BorrowedIdentity(before: nil) }
+        let bits = try Credentials.secureBits()
+        let identity = BorrowedIdentity(before: bits)
+        try Credentials.setSecureBits(bits.union(.noSetuidFixup))
+        try Credentials.setGroupID(real: nil, effective: group, saved: nil)
+        try Credentials.setUserID(real: nil, effective: user, saved: nil)
+        return identity
+    }
+
+    deinit {
+        guard let before else { return }
+        // Root may always go back; what fails here would have failed on the way in.
+        try? Credentials.setUserID(real: nil, effective: 0, saved: nil)
+        try? Credentials.setGroupID(real: nil, effective: 0, saved: nil)
+        try? Credentials.setSecureBits(before)
+    }
+}
+
 /// Whom file systems see in this process.
 public enum Identity {
-    /// Runs `body` with the effective user and group ids given and all capabilities kept: what it makes belongs to
-    /// these ids. See SECBIT_NO_SETUID_FIXUP in capabilities(7). Nothing changes where both are 0.
+    /// Runs `body` with a ``BorrowedIdentity``.
     public static func acting<R: ~Copyable>(
         asUser user: UInt32, group: UInt32, _ body: () throws(SysError) -> R
     ) throws(SysError) -> R {
-        if user == 0, group == 0 { return try body() }
-        let unchanged = UInt32.max
-        let before = try check(ctr_prctl(Int32(CTR_PR_GET_SECUREBITS), 0, 0, 0, 0), "prctl", "PR_GET_SECUREBITS")
-        let noFixup = 4
-        try check(
-            ctr_prctl(Int32(CTR_PR_SET_SECUREBITS), UInt(before | noFixup), 0, 0, 0), "prctl", "PR_SET_SECUREBITS")
-        defer {
-            _ = ctr_setresuid(unchanged, 0, unchanged)
-            _ = ctr_setresgid(unchanged, 0, unchanged)
-            _ = ctr_prctl(Int32(CTR_PR_SET_SECUREBITS), UInt(before), 0, 0, 0)
-        }
-        try check(ctr_setresgid(unchanged, group, unchanged), "setresgid", "\(group)")
-        try check(ctr_setresuid(unchanged, user, unchanged), "setresuid", "\(user)")
-        return try body()
+        let identity = try BorrowedIdentity.borrow(user: user, group: group)
+        let result = try body()
+        _ = consume identity
+        return result
     }
 
-    /// All three user and group ids become those given, and no supplementary group stays.
+    /// All three user and group ids become those given, and no supplementary group stays but `groups`. In a new user
+    /// namespace a process is nobody until it takes an id that is mapped.
     public static func become(user: UInt32, group: UInt32, groups: [UInt32]) throws(SysError) {
-        try check(ctr_setgroups(groups.count, groups.isEmpty ? nil : groups), "setgroups")
-        try check(ctr_setresgid(group, group, group), "setresgid", "\(group)")
-        try check(ctr_setresuid(user, user, user), "setresuid", "\(user)")
+        try Credentials.setGroups(groups)
+        try Credentials.setGroupID(real: group, effective: group, saved: group)
+        try Credentials.setUserID(real: user, effective: user, saved: user)
     }
 }
 

@@ -39,6 +39,14 @@ public struct ProcessHandle: ~Copyable {
         try check(ctr_pidfd_send_signal(pidfd.rawValue, number), "pidfd_send_signal", "\(pid)")
     }
 
+    /// Whether it has ended, reaped or not. See pidfd_open(2): the descriptor is readable then.
+    public var hasEnded: Bool {
+        var poll = Poll()
+        poll.add(pidfd, .readable)
+        let ready = try? poll.wait(milliseconds: 0)
+        return ready?[0].contains(.readable) ?? false
+    }
+
     /// Waits for this child's end and reaps it. The corresponding call is `waitid(2)`.
     public borrowing func wait() throws(SysError) -> ExitStatus {
         var info = siginfo_t()

@@ -13,7 +13,7 @@ struct DeviceTree {
         ("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0),
     ]
 
-    /// Mounts and fills it; the caller acts as `owner`.
+    /// Mounts and fills it. The caller acts as `owner`, so all of it is the owner's.
     func build() throws(SysError) {
         let target = try RootPath.ensureFixed("dev", in: root.fd, mode: 0o755)
         let dev = try tmpfs(mode: "755", options: ["size": "1m", "nr_inodes": "4096"], attributes: [.noSuid])
@@ -45,13 +45,9 @@ struct DeviceTree {
         try describing("terminal of the VPS", code: .failed, step: "open terminal") { () throws(SysError) in
             // The guest does not run yet, and /dev is a file system of our own making: nothing is diverted here.
             let dev = try RootPath.locateFixed("dev", in: root.fd)
-            let master = try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in
-                try dev.open("pts/ptmx", [.readWrite, .noControllingTerminal])
-            }
+            let master = try dev.open("pts/ptmx", [.readWrite, .noControllingTerminal])
             let terminal = try master.openTerminalPeer()
-            try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in
-                _ = try dev.open("console", [.create, .exclusive, .writeOnly], mode: 0o600)
-            }
+            _ = try dev.open("console", [.create, .exclusive, .writeOnly], mode: 0o600)
             try terminal.cloneMount().attach(to: try dev.open("console", [.path, .noFollow]))
             return SharedFD(master)
         }
@@ -74,8 +70,6 @@ struct DeviceTree {
     ) throws(SysError) -> FD {
         let context = try FileSystemContext("tmpfs")
         try context.set("mode", mode)
-        try context.set("uid", "\(owner)")
-        try context.set("gid", "\(owner)")
         for (key, value) in options { try context.set(key, value) }
         return try context.mount(attributes)
     }

@@ -49,8 +49,7 @@ public struct Join: Sendable {
             result = try clone([], intoCgroup: cgroup)
         } catch {
             throw CtrError(
-                .failed, error.errno == Errno.noProcess ? "the VPS has just ended" : "enter the VPS: \(error)",
-                step: "enter", errno: error.errno)
+                .failed, "enter the VPS: \(error)", step: "enter", errno: error.errno)
         }
         switch consume result {
         case .child:

@@ -17,10 +17,20 @@ struct RootBuilder: ~Copyable {
     borrowing func build() throws(CtrError) -> Built {
         let mask = CurrentProcess.setFileModeMask(0)
         defer { CurrentProcess.setFileModeMask(mask) }
+        // With uid 0, which the mapped disk does not know, overlayfs can't make its work directory, nor we a file.
+        let identity = try describing("ids of the VPS", code: .failed, step: "map ids") { () throws(SysError) in
+            try BorrowedIdentity.borrow(user: owner, group: owner)
+        }
+        let built = try buildAsOwner()
+        _ = consume identity
+        return built
+    }
+
+    private borrowing func buildAsOwner() throws(CtrError) -> Built {
         let root = try mountRoot()
         let devices = DeviceTree(owner: owner, devices: spec.linux.devices, root: root)
         try describing("/dev of the VPS", code: .failed, step: "build /dev") { () throws(SysError) in
-            try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in try devices.build() }
+            try devices.build()
         }
         try makeSystemDirectories(root)
         for mount in spec.mounts { try bind(mount, root) }
@@ -54,10 +64,7 @@ struct RootBuilder: ~Copyable {
         let overlay = OverlayMount(lowers: lowers, disk: upper, volatile: spec.root.volatile)
         return try describing("overlay over \(spec.root.layers.joined(separator: ":"))", step: "mount root") {
             () throws(SysError) in
-            // With uid 0, which the mapped disk does not know, overlayfs can't make its work directory.
-            try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in
-                try overlay.mount(attachingLayersTo: point)
-            }
+            try overlay.mount(attachingLayersTo: point)
         }
     }
 
@@ -77,16 +84,13 @@ struct RootBuilder: ~Copyable {
 
     private borrowing func makeSystemDirectories(_ root: SharedFD) throws(CtrError) {
         try describing("system directories of the VPS", code: .failed, step: "prepare root") { () throws(SysError) in
-            try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in
-                for name in ["proc", "sys"] { _ = try RootPath.ensureFixed(name, in: root.fd, mode: 0o755) }
-                for (name, mode) in [("run", "755"), ("tmp", "1777")] {
-                    let target = try RootPath.ensureFixed(name, in: root.fd, mode: name == "tmp" ? 0o1777 : 0o755)
-                    let context = try FileSystemContext("tmpfs")
-                    try context.set("mode", mode)
-                    try context.set("uid", "\(owner)")
-                    try context.set("gid", "\(owner)")
-                    try context.mount([.noSuid, .noDev]).attach(to: target)
-                }
+            for name in ["proc", "sys"] { _ = try RootPath.ensureFixed(name, in: root.fd, mode: 0o755) }
+            for (name, mode) in [("run", "755"), ("tmp", "1777")] {
+                let target = try RootPath.ensureFixed(name, in: root.fd, mode: name == "tmp" ? 0o1777 : 0o755)
+                // It belongs to whom we act as.
+                let context = try FileSystemContext("tmpfs")
+                try context.set("mode", mode)
+                try context.mount([.noSuid, .noDev]).attach(to: target)
             }
         }
     }
@@ -112,10 +116,7 @@ struct RootBuilder: ~Copyable {
         }
         try describing(what, code: .failed, step: "mount") { () throws(SysError) in
             let directory = try tree.status().type == .directory
-            let target = try Identity.acting(asUser: owner, group: owner) { () throws(SysError) in
-                try RootPath.ensure(mount.destination, in: root.fd, directory: directory)
-            }
-            try tree.attach(to: target)
+            try tree.attach(to: try RootPath.ensure(mount.destination, in: root.fd, directory: directory))
         }
     }
 }

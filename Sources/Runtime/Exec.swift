@@ -27,8 +27,17 @@ public struct Exec: Sendable, Equatable {
         let signals = try Supervisor.queue()
         let target = try RunningTarget.find(name, on: host)
         try Isolation.guardProgram(target.config.userns)
-        let process = try start(target, host: host)
-        try process.execute()
+        let process: StartedProcess
+        do throws(CtrError) {
+            process = try start(target, host: host)
+            try process.execute()
+        } catch {
+            // Whatever step it was that found no namespace, cgroup or process any more.
+            if target.process.handle.hasEnded {
+                throw CtrError(.failed, "exec \(name): the VPS has just ended", step: error.step, errno: error.errno)
+            }
+            throw error
+        }
         let relay = try process.terminal.map { (terminal) throws(CtrError) in try Relay.user(of: terminal) }
         return try Supervisor(process, signals: signals, relay: relay, isInit: false).run().code
     }

@@ -15,18 +15,17 @@ extension HostCheck {
         section.add(
             "hierarchies", layout(host),
             cost:
-
                 "limits and accounting of VPSs are refused, or less than with cgroup v2 alone (see the "
                 + "next lines); mount cgroup2 with all controllers"
         )
         section.add(
             "clone3 with CLONE_INTO_CGROUP", cloneInto(host),
             cost:
-
                 "a VPS's first process joins its cgroup after it was made, which is slower; mount cgroup2 "
                 + "(Linux 5.7 or later)"
         )
-        for feature in features(host) {
+        // The line above has really been born in one.
+        for feature in features(host) where feature.name != "born in the cgroup" {
             let finding: Finding =
                 switch feature.support {
                 case .yes: .yes(feature.why)

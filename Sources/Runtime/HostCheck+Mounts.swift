@@ -18,7 +18,6 @@ extension HostCheck {
         section.add(
             "pivot_root", required: true, pivotRoot(),
             cost:
-
                 "ctr run can't work: a VPS can't leave the host's root (pivot_root fails while the root is "
                 + "the kernel's initramfs: switch to a root of its own first)"
         )
@@ -110,8 +109,7 @@ extension HostCheck {
         section.add(
             "sysfs in a user namespace", guest { () throws(SysError) in try mount("sysfs") },
             cost:
-
-                "--net none can't work with --userns auto, the default: unmount what lies on the host's "
+                "--net none, the default, can't work with --userns auto: unmount what lies on the host's "
                 + "/sys, or use --net host"
         )
         section.add(
@@ -176,7 +174,7 @@ extension HostCheck {
             return fields.count > 4 && fields[4].hasPrefix("/proc/") ? fields[4] : nil
         }
         if covers.isEmpty { return "only --userns host (is /proc mounted whole, and not read-only?)" }
-        return
-            "unmount what hides parts of the host's /proc (\(covers.prefix(4).joined(separator: ", "))), or use --userns host"
+        let list = covers.prefix(4).joined(separator: ", ")
+        return "unmount what hides parts of the host's /proc (\(list)), or use --userns host"
     }
 }

@@ -13,7 +13,6 @@ extension HostCheck {
             section.add(
                 name, required: true, Probe(namespaces: flag).run { .yes() },
                 cost:
-
                     "ctr run can't work: every VPS has one of its own (the kernel lacks it, or "
                     + "user.max_\(sysctlName(flag))_namespaces is 0)"
             )
@@ -22,7 +21,7 @@ extension HostCheck {
             "network", Probe(namespaces: .network).run { .yes() },
             cost: "--net none, the default, can't work: VPSs run with --net host only and share the host's network")
         section.add(
-            "loopback interface", loopback(),
+            "loopback interface", loopback(bench),
             cost: "--net none, the default, can't work: no address 127.0.0.1 inside; use --net host")
         section.add(
             "user", Probe(namespaces: .user).run { .yes() },
@@ -39,7 +38,6 @@ extension HostCheck {
         section.add(
             "user namespaces of a guest's ordinary users", nestedUnprivileged(bench),
             cost:
-
                 "programs that sandbox themselves (browsers, rootless podman, bubblewrap) do not work in a "
                 + "VPS; \(sandboxAdvice())"
         )
@@ -59,8 +57,8 @@ extension HostCheck {
         }
     }
 
-    private static func loopback() -> Finding {
-        Probe(namespaces: .network).run { () throws(SysError) in
+    private static func loopback(_ bench: Workbench) -> Finding {
+        Probe(namespaces: Workbench.guest, maps: bench.maps).run { () throws(SysError) in
             try CurrentProcess.bringLoopbackUp()
             return .yes()
         }
@@ -130,21 +128,18 @@ extension HostCheck {
         section.add(
             "id pool", pool(bench),
             cost:
-
                 "--userns auto, the default, can't work: give root ids in /etc/subuid and /etc/subgid, or "
                 + "set idPool in \(Settings.standardPath)"
         )
         section.add(
             "/etc/subuid and /etc/subgid", subordinate(bench),
             cost:
-
                 "ctr takes ids from 1,000,000 on, leaving out what others own; write a line for root into "
                 + "both files if another program on this host does the same"
         )
         section.add(
             "map of 65,536 ids", Probe(namespaces: .user, maps: bench.maps).run { .yes() },
             cost:
-
                 "--userns auto, the default, can't work: ctr itself may be in a user namespace that lacks "
                 + "the pool's ids (set idPool in \(Settings.standardPath))"
         )

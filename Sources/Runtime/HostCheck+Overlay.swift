@@ -12,7 +12,6 @@ extension HostCheck {
                 try OverlayTry(path: path, name: "plain").run()
             },
             cost:
-
                 "ctr run can't work: a VPS's root is an overlay over its template (overlayfs in the "
                 + "kernel, and ext4, xfs, btrfs or tmpfs under --root)"
         )
@@ -22,7 +21,6 @@ extension HostCheck {
                 try mapIDs(path, bench)
             },
             cost:
-
                 "--userns auto, the default, can't work on \(place): put --root on ext4, xfs, btrfs or "
                 + "tmpfs, or use --userns host"
         )
@@ -43,7 +41,6 @@ extension HostCheck {
                 try OverlayTry(path: path, name: "descriptors", bench: bench, form: .descriptors).run()
             },
             cost:
-
                 "each start attaches the layers and names them by path, a few calls more; a kernel of 6.13 "
                 + "or later does without"
         )

@@ -19,7 +19,6 @@ extension HostCheck {
         section.add(
             "resource limits above ctr's own", limits(),
             cost:
-
                 "--ulimit can't go above the hard limits that ctr was started with (raise them where ctr "
                 + "is started, or give it CAP_SYS_RESOURCE)"
         )
@@ -85,37 +84,28 @@ private struct KnownCapability {
             8, "CAP_SETPCAP", required: true,
             "\(runCannot) takes this to act for the guest's root and to drop capabilities"),
         KnownCapability(6, "CAP_SETGID", required: true, "\(runCannot) takes this to change groups and to map them"),
-        KnownCapability(7, "CAP_SETUID", required: true, "\(runCannot) takes this to change users and to map them"),
         KnownCapability(
-            12, "CAP_NET_ADMIN", "--net none with --userns host can't bring the loopback interface up"),
+            1, "CAP_DAC_OVERRIDE", required: true, "\(runCannot) takes this to mount a VPS's overlay"),
+        KnownCapability(
+            7, "CAP_SETUID", "--userns auto, the default, can't work: it takes this to map users (--userns host can)"),
         KnownCapability(
             0, "CAP_CHOWN",
-
-            "files of templates can't get their owners: template build and import fail; nor can a cgroup "
-                + "be given to a guest's root"
-        ),
+            "--userns auto, the default, can't work: the guest's root can't be given its cgroup; nor can "
+                + "templates be built or imported, whose files have owners"),
         KnownCapability(
-            1, "CAP_DAC_OVERRIDE",
-
-            "files that their owner may not write stop template import, removal of a VPS, and files that "
-                + "ctr makes for a guest"
-        ),
-        KnownCapability(
-            3, "CAP_FOWNER",
-            "modes and times of files of templates that belong to others can't be set: template import fails"),
+            3, "CAP_FOWNER", "templates with files of other users than root can't be built or imported"),
         KnownCapability(4, "CAP_FSETID", "set-group-id bits of a template's files are lost at import"),
         KnownCapability(
-            31, "CAP_SETFCAP", "programs with file capabilities (ping, for example) in a template: import fails"),
-        KnownCapability(5, "CAP_KILL", "processes of a --userns host VPS that run as another user can't be signalled"),
+            31, "CAP_SETFCAP",
+            "templates with programs that have file capabilities (ping, for example) can't be built or imported"),
+        KnownCapability(12, "CAP_NET_ADMIN", "--net none is refused with --userns host (use --net host)"),
+        KnownCapability(5, "CAP_KILL", "stop and kill fail where a --userns host VPS runs as another user than root"),
         KnownCapability(
-            19, "CAP_SYS_PTRACE",
-            "exec into a --userns host VPS whose process runs as another user can't look at its root"),
+            19, "CAP_SYS_PTRACE", "exec fails where a --userns host VPS runs as another user than root"),
         KnownCapability(
             24, "CAP_SYS_RESOURCE",
-
-            "--ulimit above the hard limits of ctr is refused, and out-of-memory scores below ctr's own; "
-                + "start ctr with higher limits"
-        ),
+            "--ulimit above the hard limits of ctr is refused, and so are out-of-memory scores below "
+                + "ctr's own; start ctr with higher limits"),
     ]
 }
 
@@ -125,14 +115,12 @@ extension HostCheck {
         section.add(
             "filters", filters(),
             cost:
-
                 "the default profile can't be loaded: VPSs start with --seccomp unconfined only, and every "
                 + "system call of the kernel is open to them (CONFIG_SECCOMP_FILTER)"
         )
         section.add(
             "libseccomp and the default profile", profile(),
             cost:
-
                 "system calls that this libseccomp does not know by name are refused to guests with "
                 + "ENOSYS; build ctr with a newer libseccomp"
         )

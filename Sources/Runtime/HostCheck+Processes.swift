@@ -15,7 +15,6 @@ extension HostCheck {
         section.add(
             "return to a mount namespace", required: true, comeBack(),
             cost:
-
                 "ctr run can't work: it builds a VPS's root in a private mount namespace and comes back "
                 + "(it takes CAP_SYS_CHROOT)"
         )
@@ -24,7 +23,6 @@ extension HostCheck {
         section.add(
             "sealed programs in memory", sealed(),
             cost:
-
                 "--userns host can't protect ctr's own program from the guest and is refused (set the "
                 + "sysctl vm.memfd_noexec to 0 or 1)"
         )

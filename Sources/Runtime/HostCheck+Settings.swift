@@ -7,7 +7,6 @@ extension HostCheck {
         section.add(
             "process numbers", atLeast("/proc/sys/kernel/pid_max", 65536, "kernel.pid_max"),
             cost:
-
                 "all processes and threads of all VPSs together have no more numbers than that: set the "
                 + "sysctl kernel.pid_max to 4194304"
         )
@@ -21,7 +20,6 @@ extension HostCheck {
             "inotify instances",
             atLeast("/proc/sys/fs/inotify/max_user_instances", 8192, "fs.inotify.max_user_instances"),
             cost:
-
                 "the kernel counts those of all VPSs together as root's (a systemd takes several): further "
                 + "services fail with \"Too many open files\"; set the sysctl fs.inotify.max_user_instances "
                 + "to 65536"
@@ -29,7 +27,6 @@ extension HostCheck {
         section.add(
             "inotify watches", atLeast("/proc/sys/fs/inotify/max_user_watches", 524_288, "fs.inotify.max_user_watches"),
             cost:
-
                 "the kernel counts those of all VPSs together as root's: set the sysctl "
                 + "fs.inotify.max_user_watches to 4194304"
         )

@@ -22,7 +22,6 @@ extension HostCheck {
         section.add(
             "--state empty after a reboot", bench.state.probe { (path) throws(SysError) in try temporary(path) },
             cost:
-
                 "what a reboot ends leaves its notes behind; ctr knows them by the boot id and clears them "
                 + "up at its next verb (better: a tmpfs, such as below /run)"
         )
@@ -38,14 +37,12 @@ extension HostCheck {
         section.add(
             "extended attributes", bench.root.probe { (path) throws(SysError) in try attributes(path) },
             cost:
-
                 "templates whose files have attributes or capabilities can't be imported whole, and "
                 + "overlayfs may refuse to rename directories (choose a --root on ext4, xfs or btrfs)"
         )
         section.add(
             "files without a name", bench.root.probe { (path) throws(SysError) in try unnamedFile(path) },
             cost:
-
                 "template build, import and export can't work: they take O_TMPFILE (choose a --root on "
                 + "ext4, xfs, btrfs or tmpfs)"
         )

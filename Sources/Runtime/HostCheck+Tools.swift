@@ -13,7 +13,6 @@ extension HostCheck {
             ("dpkg-deb", "dpkg", "template build can't unpack packages (recipes with base = empty and packages)"),
             (
                 "tar", "tar",
-
                 "template build can't make Debian systems: mmdebstrap takes it to pack them (ctr's own "
                     + "import and export do without)"
             ),

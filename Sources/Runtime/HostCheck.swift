@@ -90,7 +90,6 @@ public enum HostCheck {
         section.add(
             "user namespace of the host", ownUsers(),
             cost:
-
                 "ctr is in a container itself: device nodes can't be made there, device rules and ids are "
                 + "the outer host's to give (run ctr on the host)"
         )

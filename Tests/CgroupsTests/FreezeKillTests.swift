@@ -41,31 +41,13 @@ private func legacy() throws -> CgroupHost {
         try Fixture.with(host: legacy()) { try checkFreeze($0) }
     }
 
-    /// A child of vfork keeps its parent waiting in the kernel where the freezer can't reach it.
-    @Test(.requires(.v2)) func afterATimeoutNothingStaysFrozen() throws {
-        try Fixture.with { f in
-            let cgroup = try f.create()
-            let script = "import ctypes\nlibc = ctypes.CDLL(None)\nif libc.vfork() == 0: libc.sleep(100); libc._exit(0)"
-            try f.start(cgroup, "exec python3 -c '\(script)'")
-            #expect(try eventually { try cgroup.processes().count == 2 })
-            let error = thrown { try cgroup.freeze(milliseconds: 200) }
-            // Newer kernels freeze such a parent too; then there is no error and it is frozen.
-            if let error {
-                #expect(error.code == .busy)
-                #expect(try !cgroup.isFrozen())
-            } else {
-                #expect(try cgroup.isFrozen())
-            }
-        }
-    }
-
     @Test(.requires()) func anImpossibleDeadlineThawsAgain() throws {
         for host in [try CgroupHost.detect(), try legacy()] where host.place(of: .freezer) != .absent {
             try Fixture.with(host: host) { f in
                 let cgroup = try f.create()
                 try f.start(
-                    cgroup, "i=0; while [ $i -lt 100 ]; do (while :; do sleep 0.01; done) & i=$((i+1)); done; wait")
-                #expect(try eventually { try cgroup.processes().count > 100 })
+                    cgroup, "i=0; while [ $i -lt 40 ]; do (while :; do sleep 0.01; done) & i=$((i+1)); done; wait")
+                #expect(try eventually { try cgroup.processes().count > 40 })
                 if let error = thrown({ try cgroup.freeze(milliseconds: 0) }) {
                     #expect(error.code == .busy)
                     #expect(error.message.contains("thawed again"))
@@ -95,7 +77,7 @@ private func legacy() throws -> CgroupHost {
         try cgroup.kill()
         #expect(try cgroup.isEmpty())
         #expect(try cgroup.processes().isEmpty)
-        _ = running.finish()
+        _ = try running.finish()
         try cgroup.kill()
         try cgroup.remove()
     }
@@ -122,11 +104,10 @@ private func legacy() throws -> CgroupHost {
     @Test(.requires()) func waitsForTheEnd() throws {
         try Fixture.with { f in
             let cgroup = try f.create()
-            try f.start(cgroup, "sleep 0.3")
-            #expect(try eventually { try !cgroup.isEmpty() })
-            #expect(try cgroup.waitUntilEmpty(milliseconds: 20_000))
-            try f.start(cgroup, "sleep 100")
-            #expect(try eventually { try !cgroup.isEmpty() })
+            #expect(try f.start(cgroup, "echo ready; sleep 1").line() == "ready")
+            #expect(try cgroup.waitUntilEmpty(milliseconds: 60_000))
+            #expect(try cgroup.isEmpty())
+            #expect(try f.start(cgroup, "echo ready; exec sleep 100").line() == "ready")
             #expect(try !cgroup.waitUntilEmpty(milliseconds: 20))
         }
     }

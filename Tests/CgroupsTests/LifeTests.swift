@@ -17,7 +17,7 @@ private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atP
             #expect(try cgroup.isEmpty())
             // It has joined every hierarchy when it says so.
             let running = try f.start(cgroup, "echo ready; exec sleep 100")
-            #expect(running.line() == "ready")
+            #expect(try running.line() == "ready")
             #expect(try cgroup.processes().count == 1)
             #expect(try !cgroup.isEmpty())
             // Host's view: in every hierarchy of the record.
@@ -31,7 +31,7 @@ private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atP
             #expect(thrown { try cgroup.remove(milliseconds: 50) }?.code == .busy)
             try cgroup.kill()
             #expect(try cgroup.isEmpty())
-            _ = running.finish()
+            _ = try running.finish()
             try cgroup.remove()
             for directory in cgroup.record.directories { #expect(!exists(directory.path)) }
             try cgroup.remove()
@@ -46,7 +46,7 @@ private func exists(_ path: String) -> Bool { FileManager.default.fileExists(atP
         try Fixture.with { f in
             let cgroup = try f.create(owner: 300_000)
             let result = try f.run(cgroup, userns: true, "cat /proc/self/cgroup")
-            #expect(result.status == 0, "\(result.output)")
+            #expect(result.status == .exited(0), "\(result.output)")
             if f.host.v2 != nil { #expect(result.output.contains("0::/\n"), "\(result.output)") }
             if case .v1 = f.host.place(of: .memory) {
                 #expect(result.output.contains(":memory:/\n"), "\(result.output)")

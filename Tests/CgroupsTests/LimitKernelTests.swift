@@ -15,7 +15,7 @@ import Testing
             #expect(try eventually { (try cgroup.usage().processes?.refused ?? 0) > 0 })
             #expect(try cgroup.processes().count <= 8)
             try cgroup.kill()
-            _ = running.finish()
+            _ = try running.finish()
             let usage = try cgroup.usage()
             #expect(usage.processes?.limit == 8)
         }
@@ -66,9 +66,9 @@ import Testing
         }
     }
 
-    @Test(.requires(.controller(.io))) func ratesAreSetAndTakenBack() throws {
+    @Test(.requires(.controller(.io), .disk)) func ratesAreSetAndTakenBack() throws {
         try Fixture.with { f in
-            let device = try #require(try diskNumber())
+            let device = try #require(diskNumber())
             var r = Resources()
             r.ioReadBps = [IORate(device: device, rate: 1 << 20)]
             r.ioWriteIops = [IORate(device: device, rate: 100)]
@@ -87,15 +87,6 @@ import Testing
             #expect(try text().isEmpty)
             #expect(try cgroup.usage().disks != nil)
         }
-    }
-
-    /// A whole disk of this host.
-    private func diskNumber() throws -> String? {
-        for name in try FileManager.default.contentsOfDirectory(atPath: "/sys/block").sorted()
-        where !name.hasPrefix("loop") && !name.hasPrefix("ram") {
-            return try String(contentsOfFile: "/sys/block/\(name)/dev", encoding: .utf8).trimmed
-        }
-        return nil
     }
 
     @Test(.requires(.controller(.memory))) func memoryGrowsAndShrinks() throws {
@@ -123,14 +114,7 @@ import Testing
             r.swap = 0
             r.pids = 100
             var cgroup = try f.create(r)
-            // Anonymous memory, which can't be dropped: a shell variable of 24 MB.
-            try f.start(cgroup, "x=$(head -c 24m /dev/zero | tr '\\0' x); while :; do sleep 100; done")
-            let there = try eventually {
-                let memory = try cgroup.usage().memory
-                let count = try cgroup.processes().count
-                return (memory?.current ?? 0) - (memory?.cache ?? 0) > 20 << 20 && count == 2
-            }
-            #expect(there)
+            #expect(try f.start(cgroup, "exec \(Fixture.probe) --hold \(24 << 20)").line() == "ready")
             let before = try cgroup.usage()
             var lower = r
             lower.memory = 8 << 20
@@ -178,7 +162,7 @@ import Testing
             #expect(all.output.trimmed == "\(ProcessInfo.processInfo.processorCount)")
             #expect(try cgroup.usage().processes?.limit == nil)
             try cgroup.kill()
-            _ = running.finish()
+            _ = try running.finish()
         }
     }
 

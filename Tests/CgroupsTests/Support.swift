@@ -1,9 +1,10 @@
-import Cgroups
 import Foundation
 import Kernel
 import Model
 import Synchronization
 import Testing
+
+@testable import Cgroups
 
 /// What a test needs of the host. What is lacking is the reason why it is skipped.
 struct HostNeed: Sendable {
@@ -13,6 +14,8 @@ struct HostNeed: Sendable {
     static let v2 = HostNeed { $0.v2 == nil ? "needs cgroup v2 mounted" : nil }
     /// v2 alone, with every controller.
     static let unified = HostNeed { $0.layout == .unified ? nil : "needs a unified host; this one is \($0.layout)" }
+
+    static let disk = HostNeed { _ in diskNumber() == nil ? "needs a disk in /sys/block" : nil }
 
     static func controller(_ controller: CgroupController) -> HostNeed {
         HostNeed { $0.place(of: controller) == .absent ? "needs the cgroup controller \(controller)" : nil }
@@ -46,7 +49,7 @@ extension Trait where Self == ConditionTrait {
 final class Fixture: Sendable {
     let host: CgroupHost
     private let made = Mutex<[CgroupRecord]>([])
-    private let processes = Mutex<[Process]>([])
+    private let processes = Mutex<[Running]>([])
     private static let counter = Atomic<Int>(0)
 
     private init(host: CgroupHost) { self.host = host }
@@ -78,21 +81,21 @@ final class Fixture: Sendable {
     /// Starts a command in a cgroup, through the probe.
     @discardableResult
     func start(_ cgroup: Cgroup, userns: Bool = false, _ command: String) throws -> Running {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Fixture.probe)
         let record = String(decoding: try JSONEncoder().encode(cgroup.record), as: UTF8.self)
-        process.arguments = (userns ? ["--userns"] : []) + [record, "/bin/sh", "-c", command]
-        let pipe = Foundation.Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        processes.withLock { $0.append(process) }
-        return Running(process: process, output: pipe.fileHandleForReading)
+        let pipe = try Kernel.Pipe()
+        let output = ToolProcess.Stream.file(pipe.writing)
+        let running = Running(
+            try ToolProcess(
+                Fixture.probe, (userns ? ["--userns"] : []) + [record, "/bin/sh", "-c", command], stdout: output,
+                stderr: output), output: pipe.reading)
+        processes.withLock { $0.append(running) }
+        return running
     }
 
     /// Runs a command to its end.
-    func run(_ cgroup: Cgroup, userns: Bool = false, _ command: String) throws -> (status: Int32, output: String) {
+    func run(_ cgroup: Cgroup, userns: Bool = false, _ command: String) throws -> (
+        status: ToolProcess.Status?, output: String
+    ) {
         try start(cgroup, userns: userns, command).finish()
     }
 
@@ -103,14 +106,11 @@ final class Fixture: Sendable {
             try? cgroup?.kill()
             do { try Cgroup.remove(record) } catch { Issue.record("left behind: \(error)") }
         }
-        for process in processes.withLock({ $0 }) {
-            if process.isRunning { process.terminate() }
-            process.waitUntilExit()
-        }
+        for process in processes.withLock({ $0 }) { process.end() }
         try? Cgroup.prune(host: host, path: "ctr-test-\(getpid())")
     }
 
-    private static let probe: String = {
+    static let probe: String = {
         let environment = ProcessInfo.processInfo.environment["CTR_BUILD_DIR"]
         let bundle = CommandLine.arguments.first { $0.contains(".xctest") }
             .map { URL(fileURLWithPath: $0).deletingLastPathComponent().path }
@@ -125,30 +125,44 @@ final class Fixture: Sendable {
     }()
 }
 
-struct Running {
-    let process: Process
-    let output: FileHandle
+/// A process that the fixture started.
+final class Running: @unchecked Sendable {
+    /// Used by one thread: that of the test which started it.
+    private var process: ToolProcess?
+    private let output: SharedFD
 
-    /// What it printed so far, up to a line's end at least.
-    func line() -> String {
-        String(decoding: output.availableData, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    init(_ process: consuming ToolProcess, output: SharedFD) {
+        self.process = consume process
+        self.output = output
     }
 
-    func finish() -> (status: Int32, output: String) {
-        let data = output.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+    /// What it printed since the last call; waits for something.
+    func line() throws -> String { String(decoding: try output.fd.read(upTo: 4096), as: UTF8.self).trimmed }
+
+    /// Waits until nobody holds its output open any more, and for its end.
+    func finish() throws -> (status: ToolProcess.Status?, output: String) {
+        let text = String(decoding: try output.fd.readAll(), as: UTF8.self)
+        return (try process.take()?.wait(), text)
     }
+
+    func end() { process = nil }
 }
 
 /// Waits for something that another process does; a bound, not a measurement.
-func eventually(_ seconds: Double = 20, _ condition: () throws -> Bool) rethrows -> Bool {
+func eventually(_ seconds: Double = 60, _ condition: () throws -> Bool) rethrows -> Bool {
     let end = Date(timeIntervalSinceNow: seconds)
     while try !condition() {
         if Date() > end { return false }
         usleep(5000)
     }
     return true
+}
+
+/// A whole disk of this host, as MAJOR:MINOR.
+func diskNumber() -> String? {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/sys/block").sorted()) ?? []
+    return names.filter { !$0.hasPrefix("loop") && !$0.hasPrefix("ram") }.lazy
+        .compactMap { try? String(contentsOfFile: "/sys/block/\($0)/dev", encoding: .utf8).trimmed }.first
 }
 
 /// The error that an expression throws.

@@ -4,7 +4,7 @@ import Testing
 
 /// The built `ctr` on a root, state and cgroup parent of one test's own, with the template `minimal` in it.
 ///
-/// `Fixture.with { f in ... }` removes all of it on every way out, last made first gone, and before that shows that the
+/// `Fixture.with { (f) throws in ... }` removes all of it on every way out, last made first gone, and before that shows that the
 /// VPSs of the test left nothing on the host: mounts, cgroups, processes, id ranges, directories.
 final class Fixture {
     /// Holds everything of this test; no path of the host contains its name otherwise.

@@ -15,6 +15,9 @@ extension Fixture {
         #expect(left.isEmpty, "left on the host: \(left)", sourceLocation: location)
     }
 
+    /// For messages.
+    var left: [String] { (try? leftovers()) ?? ["unknown"] }
+
     /// One line for each thing found.
     func leftovers() throws -> [String] {
         var found: [String] = []

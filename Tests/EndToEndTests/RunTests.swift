@@ -4,7 +4,7 @@ import Testing
 /// `ctr run` in the foreground: the status, the bytes, the signals.
 @Suite struct RunTests {
     @Test func hello() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "echo", "hello").succeeds()
             #expect(run.out == "hello\n")
             #expect(run.err == "")
@@ -12,7 +12,7 @@ import Testing
     }
 
     @Test func theTemplatesOwnCommandRunsWithoutWords() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // minimal's is a shell, which reads its commands from standard input.
             let run = try f.ctr("run", "minimal", input: "echo from a shell; exit 3")
             #expect(run.out == "from a shell\n")
@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test func wordsArePassedAsTheyAre() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "printf", "<%s>", "-t", "--", "a b", "", "*", "$HOME", "ü\n", "--name")
             #expect(run.out == "<-t><--><a b><><*><$HOME><ü\n><--name>")
         }
@@ -29,15 +29,15 @@ import Testing
 
     @Test(arguments: [0, 1, 7, 42, 125, 126, 127, 255])
     func exitStatus(_ status: Int) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "sh", "-c", "exit \(status)")
             #expect(run.status == Int32(status), "\(run.both)")
         }
     }
 
-    @Test(arguments: [1, 2, 3, 6, 9, 11, 13, 15, 31])
+    @Test(arguments: [1, 6, 9, 10, 11, 13, 15, 31])
     func endBySignal(_ signal: Int) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // Process 1 is shielded from its own signals, so a child has the fate and the shell reports it.
             let child = try f.ctr("run", "minimal", "sh", "-c", "sh -c 'kill -\(signal) $$'; exit $?")
             #expect(child.status == Int32(128 + signal), "\(child.both)")
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test func commandThatIsNotThere() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "minimal", "no-such-command").fails(127, words: "no-such-command")
             try f.ctr("run", "minimal", "/no/such/path").fails(127, words: "/no/such/path")
             try f.ctr("run", "minimal", "/etc/passwd/x").fails(127)
@@ -53,7 +53,7 @@ import Testing
     }
 
     @Test func commandThatCantBeExecuted() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.ctr("run", "minimal", "/etc/passwd").fails(126, words: "/etc/passwd")
             try f.ctr("run", "minimal", "/etc").fails(126, words: "/etc")
             try f.plantTemplate("odd", "printf 'not a program' > bin/odd; chmod 755 bin/odd; printf '#!/no/interpreter\\n' > bin/script; chmod 755 bin/script")
@@ -64,7 +64,7 @@ import Testing
     }
 
     @Test func environmentOfTheCommand() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.sh("SECRET=hidden exec $CTR run --env A=1 --env B='x y' --env A=2 minimal env").succeeds()
             let names = Set(run.lines.map { $0.prefix { $0 != "=" } }.map(String.init))
             #expect(names.subtracting(["PATH", "HOME", "A", "B", "TERM", "HOSTNAME", "container"]) == [])
@@ -81,7 +81,7 @@ import Testing
     /// 64 MiB of random bytes in and out through the VPS.
     @Test(.timeLimit(.minutes(2)))
     func bytesPassUnchangedThroughPipes() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.sh(
                 """
                 head -c 64M /dev/urandom | tee >(sha256sum > before) | $CTR run minimal cat | sha256sum > after
@@ -93,7 +93,7 @@ import Testing
     }
 
     @Test func bytesPassUnchangedThroughFiles() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             try f.sh(
                 """
                 head -c 1M /dev/urandom > in
@@ -108,14 +108,14 @@ import Testing
 
     @Test(.timeLimit(.minutes(2)))
     func oneGibibyteInAPipe() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.sh("head -c 1G /dev/zero | $CTR run minimal cat | wc -c", timeout: 90)
             #expect(run.line == "1073741824", "\(run.both)")
         }
     }
 
     @Test func streamsAreApart() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "sh", "-c", "echo out; echo err >&2")
             #expect(run.out == "out\n")
             #expect(run.err == "err\n")
@@ -124,16 +124,16 @@ import Testing
 
     @Test(arguments: ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
     func closedStreams(_ redirection: String) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.sh("$CTR run minimal sh -c 'ls -l /proc/self/fd > /tmp/x; exit 5' \(redirection)")
             #expect(run.status == 5, "\(run.both)")
         }
     }
 
     @Test func closedOutputIsNoFileOfTheHost() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // What ctr opens first must not become descriptor 1, nor what the VPS writes go there.
-            let run = try f.sh("$CTR run minimal sh -c 'for i in 0 1; do readlink /proc/self/fd/$i; done >&2' <&- >&-")
+            let run = try f.sh("$CTR run minimal sh -c 'echo \"$(readlink /proc/1/fd/0)\" >&2; echo \"$(readlink /proc/1/fd/1)\" >&2' <&- >&-")
             #expect(run.err.split(separator: "\n").allSatisfy { $0 == "/dev/null" || $0.hasPrefix("pipe:") }, "\(run.err)")
             let files = try f.sh("grep -rl fd/1 root/vps state")
             #expect(files.out == "")
@@ -141,7 +141,7 @@ import Testing
     }
 
     @Test func brokenPipeEndsIt() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.sh("$CTR run minimal yes | head -1; echo ${PIPESTATUS[0]}")
             // 141 is what the shell says of yes itself: ended by SIGPIPE. As process 1 it gets EPIPE instead: status 1.
             #expect(run.lines.first == "y")
@@ -150,14 +150,14 @@ import Testing
     }
 
     @Test func inputThatNobodyReadsIsNoHang() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.sh("yes | $CTR run minimal true; echo ${PIPESTATUS[@]}")
             #expect(run.line == "141 0", "\(run.both)")
         }
     }
 
     @Test func inputStaysForTheNextReader() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // ctr itself must not read ahead of the VPS.
             let run = try f.sh("printf 'a\\nb\\n' > in; ($CTR run minimal true; cat) < in")
             #expect(run.out == "a\nb\n", "\(run.both)")
@@ -168,7 +168,7 @@ import Testing
 
     @Test(arguments: [("INT", Signal.interrupt), ("TERM", Signal.terminate), ("HUP", Signal.hangup), ("QUIT", Signal.quit), ("USR1", Signal.user1), ("USR2", Signal.user2)])
     func signalReachesAHandler(_ name: String, _ number: Int32) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.start(
                 "run", "minimal", "sh", "-c",
                 "trap 'echo got \(name); exit 9' \(name); echo ready; while :; do sleep 0.05; done")
@@ -182,7 +182,7 @@ import Testing
 
     @Test(arguments: [Signal.interrupt, Signal.terminate, Signal.hangup, Signal.quit, Signal.user1])
     func signalWithoutAHandlerEndsIt(_ number: Int32) throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.start("run", "minimal", "sh", "-c", "echo ready; exec sleep 1000")
             try run.awaitOutput("ready")
             // The shell's own program may still be there for a moment, which has no handler either.
@@ -192,7 +192,7 @@ import Testing
     }
 
     @Test func ignoredSignalStaysIgnored() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.start(
                 "run", "minimal", "sh", "-c", "trap '' INT HUP; trap 'echo end; exit 4' TERM; echo ready; while :; do sleep 0.05; done")
             try run.awaitOutput("ready")
@@ -206,7 +206,7 @@ import Testing
     }
 
     @Test func signalsOfTheCallerDontGoIn() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             // Neither what ctr blocks and ignores nor what its caller does.
             let run = try f.sh("trap '' INT TERM PIPE CHLD; exec $CTR run minimal grep Sig /proc/self/status")
             for field in ["SigBlk", "SigIgn", "SigCgt"] {
@@ -216,7 +216,7 @@ import Testing
     }
 
     @Test func childrenEndWithTheFirstProcess() throws {
-        try Fixture.with { f in
+        try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "sh", "-c", "sleep 1000 > /dev/null 2>&1 & exit 6", timeout: 10)
             #expect(run.status == 6)
         }

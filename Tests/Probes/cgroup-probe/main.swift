@@ -3,6 +3,10 @@
 //     cgroup-probe [--userns] RECORD COMMAND [ARGUMENT ...]
 //
 // joins the cgroup that the record (JSON) describes, executes the command in it and exits as the command does.
+//
+//     cgroup-probe --hold BYTES
+//
+// takes memory that can't be reclaimed, says `ready` and keeps it until it is killed.
 
 internal import Cgroups
 internal import FoundationEssentials
@@ -14,8 +18,18 @@ func fail(_ error: any Error) -> Never {
     CurrentProcess.exitNow(99)
 }
 
+func hold(_ bytes: Int) -> Never {
+    let memory = [UInt8](repeating: 7, count: bytes)
+    try? open("/proc/self/fd/1", .writeOnly).writeAll(Array("ready\n".utf8))
+    while true {
+        CurrentProcess.sleep(milliseconds: 100_000)
+        withExtendedLifetime(memory) {}
+    }
+}
+
 do {
     var words = Array(CommandLine.arguments.dropFirst())
+    if words.first == "--hold" { hold(Int(words[1]) ?? 0) }
     var namespaces: NamespaceFlags = []
     if words.first == "--userns" {
         namespaces = [.user, .pid]
