@@ -30,7 +30,7 @@ case $LAB_ACTION in
         ;;
     test)
         stty -F /dev/ttyS1 raw -echo
-        export CTR_PROGRAM=$LAB_REPOSITORY/bin/ctr CTR_LAB=guest
+        export CTR_BIN=$LAB_REPOSITORY/bin/ctr CTR_LAB=guest
         "$LAB_TESTS" --testing-library swift-testing --filter "$LAB_FILTER" \
             --event-stream-version 0 --event-stream-output-path /dev/ttyS1 </dev/null 2>&1
         status=$?

@@ -9,7 +9,7 @@ exec 2>&1 # one stream, so that lines stay in order and the sum stays last
 filter=${1-}
 export PATH=$PATH:/opt/swift/usr/bin
 # End-to-end tests drive the program that users get, not the debug build beside the tests.
-export CTR_PROGRAM=$PWD/bin/ctr
+export CTR_BIN=$PWD/bin/ctr
 
 work=$(mktemp -d -t test-run.XXXXXX)
 trap 'rm -rf "$work"' EXIT

@@ -52,6 +52,32 @@ public enum SeccompChoice: Codable, Sendable, Equatable {
     case standard, unconfined
     /// An absolute path of a profile of the OCI or docker form.
     case file(String)
+
+    /// As the option has it.
+    public var text: String {
+        switch self {
+        case .standard: "default"
+        case .unconfined: "unconfined"
+        case .file(let path): path
+        }
+    }
+
+    public init(text: String) {
+        switch text {
+        case "default": self = .standard
+        case "unconfined": self = .unconfined
+        default: self = .file(text)
+        }
+    }
+
+    public init(from decoder: any Decoder) throws {
+        self.init(text: try decoder.singleValueContainer().decode(String.self))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(text)
+    }
 }
 
 /// `--userns auto|host`.

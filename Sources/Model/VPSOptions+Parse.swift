@@ -26,12 +26,7 @@ extension VPSOptions {
         case "--cap-add": capAdd += VPSOptions.list(value)
         case "--cap-drop": capDrop += VPSOptions.list(value)
         case "--seccomp":
-            seccomp =
-                switch value {
-                case "default": .standard
-                case "unconfined": .unconfined
-                default: .file(try VPSOptions.text(option, value))
-                }
+            seccomp = SeccompChoice(text: try VPSOptions.text(option, value))
         case "--userns": userns = try VPSOptions.choice(option, value)
         case "--net": network = try VPSOptions.choice(option, value)
         case "--stop-signal":

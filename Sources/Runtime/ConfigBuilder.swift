@@ -32,7 +32,9 @@ struct ConfigBuilder {
         config.userns = options.userns ?? .auto
         config.network = options.network ?? .none
         config.nesting = options.nesting
-        config.stopSignal = options.stopSignal ?? template.stopSignal ?? "SIGTERM"
+        // Where the template has an init, its signal is for that one; another command expects the usual one.
+        let isOwn = template.initCommand == nil || config.args == template.initCommand
+        config.stopSignal = options.stopSignal ?? (isOwn ? template.stopSignal : nil) ?? "SIGTERM"
         config.description = options.description
         config.labels = labels()
         return config
@@ -90,7 +92,11 @@ extension VPSConfig {
         spec.mounts = mounts
         spec.linux.namespaces = namespaces
         if let idRange { spec.linux.idMappings = [IDMap(container: 0, host: idRange.base, size: idRange.count)] }
-        if userns == .host { spec.linux.readonlyPaths.append("/proc/sys") }
+        if userns == .host {
+            spec.linux.readonlyPaths.append("/proc/sys")
+            // For the host's root alone, which this guest is.
+            spec.linux.maskedPaths += ["/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags"]
+        }
         spec.linux.devices = try devices.map(VPSConfig.device)
         return spec
     }

@@ -67,6 +67,8 @@ final class SealedTemplate {
         let store = TemplateStore(root: host.root)
         held = try store.open(name)
         manifest = held.manifest
+        // A layer is a directory of the template itself, whatever its manifest or a link says (CVE-2026-48749).
+        for index in manifest.layers.indices { _ = try held.openLayer(index) }
         layers = held.manifest.layers.map { "\(store.path)/\(name)/\($0)" }
     }
 }

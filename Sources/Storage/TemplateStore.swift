@@ -24,6 +24,9 @@ public struct TemplateStore: Sendable {
             switch error.errno {
             case Errno.noEntry: throw unknown(name)
             case Errno.again: throw CtrError(.busy, "template \(name): it is being removed")
+            case Errno.access:
+                throw CtrError(
+                    .failed, "template \(name): permission denied (ctr must be run by root)", errno: error.errno)
             default: throw CtrError(.io, "template \(name)", cause: error)
             }
         }

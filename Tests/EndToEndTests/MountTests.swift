@@ -131,7 +131,7 @@ import Testing
     @Test(arguments: ["/dev/none-such", "/etc/passwd", "fuse", "/dev/../etc/passwd", "/dev", "/dev/pts", ""])
     func deviceThatIsNone(_ path: String) throws {
         try Fixture.with { (f) throws in
-            try f.ctr("run", "--device=\(path)", "minimal", "true").fails(125, words: "device")
+            try f.ctr("run", "--device", path, "minimal", "true").fails(125, words: "device")
         }
     }
 }

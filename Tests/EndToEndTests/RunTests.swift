@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [1, 2, 3, 6, 9, 11, 13, 15, 31])
+    @Test(arguments: [1, 6, 9, 10, 11, 13, 15, 31])
     func endBySignal(_ signal: Int) throws {
         try Fixture.with { (f) throws in
             // Process 1 is shielded from its own signals, so a child has the fate and the shell reports it.
@@ -133,7 +133,7 @@ import Testing
     @Test func closedOutputIsNoFileOfTheHost() throws {
         try Fixture.with { (f) throws in
             // What ctr opens first must not become descriptor 1, nor what the VPS writes go there.
-            let run = try f.sh("$CTR run minimal sh -c 'for i in 0 1; do readlink /proc/self/fd/$i; done >&2' <&- >&-")
+            let run = try f.sh("$CTR run minimal sh -c 'echo \"$(readlink /proc/1/fd/0)\" >&2; echo \"$(readlink /proc/1/fd/1)\" >&2' <&- >&-")
             #expect(run.err.split(separator: "\n").allSatisfy { $0 == "/dev/null" || $0.hasPrefix("pipe:") }, "\(run.err)")
             let files = try f.sh("grep -rl fd/1 root/vps state")
             #expect(files.out == "")

@@ -51,8 +51,8 @@ import Testing
     @Test(arguments: ["CAP_NONE_SUCH", "SYS_TIM", "", "21"])
     func unknownCapability(_ name: String) throws {
         try Fixture.with { (f) throws in
-            try f.ctr("run", "--cap-add=\(name)", "minimal", "true").fails(125, words: "cap")
-            try f.ctr("run", "--cap-drop=\(name)", "minimal", "true").fails(125, words: "cap")
+            try f.ctr("run", "--cap-add", name, "minimal", "true").fails(125, words: "cap")
+            try f.ctr("run", "--cap-drop", name, "minimal", "true").fails(125, words: "cap")
         }
     }
 
@@ -121,12 +121,11 @@ import Testing
                 mkdir -p /p /s; mount -t proc proc /p; mount -t sysfs sysfs /s
                 mount --bind /proc /mnt 2>/dev/null || mount --bind /proc/sys /mnt
                 wc -c < /p/kcore; head -c 1 /p/kcore; head -c 1 /mnt/kcore; cat /p/keys /mnt/keys; ls /s/firmware/*
-                echo h > /p/sysrq-trigger && echo LEAK; echo h > /mnt/sysrq-trigger && echo LEAK
-                for d in /p /mnt; do echo x > $d/sys/kernel/core_pattern && echo LEAK; done
+                for d in /p /mnt; do for k in sysrq-trigger sys/kernel/core_pattern; do [ -e $d/$k ] && : >> $d/$k && echo LEAK $d/$k; done; done
                 true
                 """)
             #expect(!run.out.contains("LEAK"), "\(run.both)")
-            #expect(!run.out.contains("ELF") && !run.out.contains("keyring") && !run.out.contains("acpi"), "\(run.both)")
+            #expect(!run.out.contains("ELF") && !run.out.contains("_uid") && !run.out.contains("acpi"), "\(run.both)")
         }
     }
 
