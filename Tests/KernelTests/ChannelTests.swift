@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test func descriptorsTravel() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             try place.sh("echo text > f")
             let (one, two) = try SocketPair().split()
             try one.fd.send(Array("here".utf8), passing: try directory.open("f", .readOnly))

@@ -15,7 +15,7 @@ import Testing
 
     /// A signal every millisecond, without SA_RESTART: read, waitpid, flock, poll and recvmsg go on.
     @Test func interruptedCallsGoOn() throws {
-        try Place.with { place, _ in
+        try Place.with { (place, _) throws in
             let output = try floor("interrupted", place.path)
             #expect(output == "true read message status 3 true\n")
         }
@@ -48,7 +48,7 @@ import Testing
     }
 
     @Test func readingToTheEnd() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             try place.sh("head -c 200000 /dev/zero > zeros; printf 'a\\nb' > text; : > empty")
             #expect(try directory.open("zeros", .readOnly).readAll(limit: 200_000).count == 200_000)
             #expect(thrown { _ = try directory.open("zeros", .readOnly).readAll(limit: 199_999) } == Errno.fileTooBig)
@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test func locks() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             let one = try directory.open("lock", [.create, .readWrite])
             let two = try directory.open("lock", .readWrite)
             try one.lock(.shared, wait: false)

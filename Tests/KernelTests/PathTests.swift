@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func namesThatAreNotUTF8() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             let names: [[UInt8]] = [[0xFF], [0xC3], [0x61, 0xCC, 0x81], [0xE2, 0x82], [10], Array("normal".utf8)]
             for name in names { _ = try directory.open(Path(bytes: name), [.create, .exclusive, .writeOnly]) }
             let found = try directory.entries()
@@ -52,7 +52,7 @@ import Testing
     }
 
     @Test func moreNamesThanOneCallReturns() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             let long = String(repeating: "n", count: 200)
             try place.sh("for i in $(seq 1 600); do : > \(long)$i; done")
             #expect(Set(try directory.entries().map(\.name.description)) == Set((1...600).map { "\(long)\($0)" }))
@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test func everyType() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             try place.sh("mkdir d; : > f; ln -s f l; mkfifo p")
             let types = Dictionary(uniqueKeysWithValues: try directory.entries().map { ($0.name.description, $0.type) })
             #expect(types == ["d": .directory, "f": .regular, "l": .symlink, "p": .fifo])
@@ -74,7 +74,7 @@ import Testing
     // MARK: removal
 
     @Test func aTreeGoesAndWhatItsLinksPointAtStays() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             try place.sh("mkdir -p tree/a/b keep/d; : > keep/d/f; ln -s ../keep tree/l; ln -s ../../../keep/d tree/a/b/l; mkfifo tree/a/p; chmod 0 tree/a/b; ln -s keep link; : > file")
             try directory.removeTree("tree")
             // A link in the tree's place goes itself, and so does a file.
@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test func neverAbove() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             try place.sh("mkdir -p a/b; : > f")
             let inner = try directory.open("a", [.directory])
             #expect(thrown { try inner.removeTree("..") } != nil)
@@ -98,7 +98,7 @@ import Testing
     }
 
     @Test(.requiresRoot) func aMountStopsIt() throws {
-        try Place.with { place, _ in
+        try Place.with { (place, _) throws in
             let output = try floor("remove-mount", place.path)
             #expect(output == "true [\"kept\"]\n")
         }
@@ -106,7 +106,7 @@ import Testing
 
     /// A guest can make its tree deeper than anybody has descriptors, and must not be able to make it stay.
     @Test func aTreeDeeperThanTheLimitOfDescriptors() throws {
-        try Place.with { place, directory in
+        try Place.with { (place, directory) throws in
             try place.sh(
                 """
                 mkdir tree; cd tree; : > .lifted-1; mkdir .lifted-2 side; : > side/f

@@ -187,7 +187,7 @@ import Testing
 
     @Test(arguments: roots + settings + mounts + programs)
     func failure(_ test: Case) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             if !test.host.isEmpty { try fixture.sh(test.host) }
             var request = fixture.request("true")
             test.change(&request)
@@ -198,14 +198,14 @@ import Testing
             if let errno = test.errno { #expect(failure.errno == errno, "\(failure)") }
             #expect(failure.message.contains(test.says), "\(failure)")
             fixture.expectUnchanged(reply)
-            if reply.pid != 0 { #expect(throws: SysError.self) { try ProcessHandle(pid: reply.pid) } }
+            if reply.pid != 0 { #expect(throws: SysError.self) { _ = try ProcessHandle(pid: reply.pid) } }
             #expect(try fixture.sh("ls disk/upper 2>&1 || true").contains("node") == false)
         }
     }
 
     /// A host directory that ctr has open must not become the working directory (CVE-2024-21626).
     @Test(arguments: 3...9) func aLeakedDirectory(number: Int) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             // The guest's own link says it too.
             try fixture.sh("ln -s /proc/self/fd/\(number) template/link")
             for cwd in ["/proc/self/fd/\(number)", "/link"] {

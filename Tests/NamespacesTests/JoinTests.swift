@@ -27,7 +27,7 @@ import Testing
 
     @Test(arguments: [Fixture.all, Fixture.standard, [.mount, .uts], [.mount, .pid, .user]])
     func inAllItsNamespaces(namespaces: NamespaceFlags) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             let names = LaunchTests.flags.map(\.name)
             let script = "for n in \(names.joined(separator: " ")); do readlink /proc/self/ns/$n; done"
             let reply = try running(fixture, namespaces, [ProbeJoin(["sh", "-c", script])])
@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test func asRootOfTheVPS() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             let join = ProbeJoin(
                 ["sh", "-c", "id -u; id -G; pwd; stat -c %i / /proc/1/root; ls /proc/self/fd | wc -l; grep -E '^(SigBlk|SigIgn|NSpid)' /proc/self/status; cut -d' ' -f5,6 /proc/$$/stat"])
             let reply = try running(fixture, [join])
@@ -58,7 +58,7 @@ import Testing
     }
 
     @Test func aTerminalInside() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var join = ProbeJoin(["sh", "-c", "tty; echo hello > /dev/tty; stat -c %u:%g:%a $(tty)"])
             join.terminal = true
             let reply = try running(fixture, [join])
@@ -67,7 +67,7 @@ import Testing
     }
 
     @Test func aUserOfTheVPSWithLimits() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("echo 'web:x:33:34::/srv:/bin/sh' > template/etc/passwd")
             var join = ProbeJoin(["sh", "-c", "id -u; id -g; echo $HOME; ulimit -n"])
             join.userName = "web"
@@ -78,7 +78,7 @@ import Testing
     }
 
     @Test func errorsAreData() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var elsewhere = ProbeJoin(["true"])
             elsewhere.cwd = "/nowhere"
             var limited = ProbeJoin(["true"])
@@ -99,7 +99,7 @@ import Testing
 
     /// CVE-2024-21626: the guest points a link at a descriptor of the process that enters.
     @Test func aLeakedDirectory() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             let joins = (3...9).flatMap { number in
                 ["/proc/self/fd/\(number)", "/link\(number)"].map { cwd in
                     var join = ProbeJoin(["ls"])
@@ -118,7 +118,7 @@ import Testing
 
     /// /dev/pts/ptmx is the guest's to replace.
     @Test func aTerminalThatIsNone() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("mount -t tmpfs x /dev/pts; ln -s ../null /dev/pts/ptmx; echo ready; read line")
             request.awaiting = "ready\n"
             var join = ProbeJoin(["true"])
@@ -131,7 +131,7 @@ import Testing
     }
 
     @Test func afterTheEnd() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("echo ready; read line")
             request.awaiting = "ready\n"
             request.ending = .joinLate

@@ -19,7 +19,7 @@ import Testing
     @Test(arguments: ["uts", "ipc", "net", "cgroup", "time", "pid", "mnt"])
     func eachNamespaceAlone(name: String) throws {
         let flag = try #require(Self.flags.first { $0.name == name }).flag
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("echo ready; read line", flag)
             request.awaiting = "ready\n"
             let reply = try fixture.launch(request)
@@ -33,7 +33,7 @@ import Testing
 
     /// Only the owner of a pid namespace may mount its /proc, so a user namespace alone can't be.
     @Test func aUserNamespaceNeedsItsOwnProcesses() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             let reply = try fixture.launch(fixture.request("true", [.user, .mount]))
             #expect(reply.failure?.step == "mount /proc and /sys")
             #expect(reply.failure?.errno == Errno.perm)
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test func allTogether() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("echo ready; read line")
             request.awaiting = "ready\n"
             let reply = try fixture.launch(request)
@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test func refusedInAProcessWithThreads() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("true")
             request.thread = true
             let reply = try fixture.launch(request)
@@ -81,7 +81,7 @@ import Testing
     // MARK: the process
 
     @Test func firstOfItsKind() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request(
                 """
                 echo $$; hostname; cut -d' ' -f4-8 /proc/self/stat | head -c 0; id -u; umask; pwd
@@ -102,7 +102,7 @@ import Testing
     }
 
     @Test func nameOfTheDomain() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname")
             request.hostname = String(repeating: "h", count: 64)
             request.domainname = "example.org"
@@ -111,7 +111,7 @@ import Testing
     }
 
     @Test func onlyItsOwnEnvironmentAndDescriptors() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("env; for n in /proc/1/fd/*; do echo $n $(readlink $n); done")
             request.env = ["PATH=/bin", "A=ü b"]
             let lines = try fixture.output(request).split(separator: "\n").map(String.init)
@@ -125,7 +125,7 @@ import Testing
     }
 
     @Test func anotherUser() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("id -u; id -g; id -G; grep -E '^Cap(Prm|Eff):' /proc/self/status")
             request.uid = 1000
             request.gid = 100
@@ -136,7 +136,7 @@ import Testing
     }
 
     @Test func aUserByName() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("echo 'web:x:33:34::/srv:/bin/sh' > template/etc/passwd")
             var request = fixture.request("id -u; id -g; echo $HOME")
             request.userName = "web"
@@ -145,7 +145,7 @@ import Testing
     }
 
     @Test func aTerminal() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("tty; echo hello > /dev/tty; stat -c %t:%T /dev/console; stat -c %u:%g /dev/pts/0")
             request.terminal = true
             #expect(try fixture.output(request) == "/dev/pts/0\r\nhello\r\n88:0\r\n0:5\r\n")
@@ -153,7 +153,7 @@ import Testing
     }
 
     @Test func limits() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("ulimit -Sn; ulimit -Hn; ulimit -c; cat /proc/self/oom_score_adj")
             request.rlimits = [
                 RLimit(resource: 7, soft: 100, hard: 200), RLimit(resource: 4, soft: 0, hard: 0),
@@ -164,7 +164,7 @@ import Testing
     }
 
     @Test func shiftedClocks() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("cat /proc/self/timens_offsets; cut -d. -f1 /proc/uptime")
             let day: Int64 = 86_400_000_000_000
             request.timeOffsets = TimeOffsets(monotonic: 100 * day + 250, boottime: 200 * day)
@@ -184,7 +184,7 @@ import Testing
     }
 
     @Test func clocksThatRunBehind() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("cat /proc/self/timens_offsets")
             request.timeOffsets = TimeOffsets(monotonic: -1, boottime: -1_500_000_000)
             let words = try fixture.output(request).split(whereSeparator: \.isWhitespace)
@@ -195,7 +195,7 @@ import Testing
     // MARK: ends
 
     @Test func endsWithItsStarter() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("echo ready; exec sleep 1000")
             request.awaiting = "ready\n"
             request.parentDeathSignal = Signal.kill
@@ -205,7 +205,7 @@ import Testing
     }
 
     @Test func livesOnWithoutItsStarter() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("echo ready; exec sleep 1000")
             request.awaiting = "ready\n"
             request.ending = .dieRunning
@@ -218,7 +218,7 @@ import Testing
 
     /// A starter that is killed after "ready" leaves no process, and the program was never executed.
     @Test func killedBeforeExecute() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("echo > /marker")
             request.ending = .dieReady
             #expect(try Fixture.ends(try fixture.launch(request).pid))
@@ -227,7 +227,7 @@ import Testing
     }
 
     @Test func abandonedWhenReady() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("echo > /marker")
             request.ending = .abandon
             let reply = try fixture.launch(request)

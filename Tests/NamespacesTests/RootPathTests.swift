@@ -7,7 +7,7 @@ import Testing
 @Suite(.requiresRoot) struct RootPathTests {
     /// - Parameter commands: run in the fixture's directory, where `tree` is the root and `outside` must stay as it is.
     private func with(_ commands: String, _ body: (Fixture, borrowing FD) throws -> Void) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("mkdir tree; \(commands)")
             try body(fixture, try open("\(fixture.path)/tree", [.path, .directory]))
         }
@@ -23,7 +23,7 @@ import Testing
     }
 
     @Test func linksAndDotsStayInside() throws {
-        try with("mkdir -p tree/etc tree/a; echo in > tree/etc/f; ln -s /etc tree/absolute; ln -s ../../../../etc tree/a/up; ln -s a tree/self") { fixture, root in
+        try with("mkdir -p tree/etc tree/a; echo in > tree/etc/f; ln -s /etc tree/absolute; ln -s ../../../../etc tree/a/up; ln -s a tree/self") { (fixture, root) throws in
             let wanted = try inode("\(fixture.path)/tree/etc/f")
             for path in [
                 "/etc/f", "etc/f", "//etc//f", "/absolute/f", "/a/up/f", "/self/up/f", "/../../etc/f", "/a/../../../etc/f",
@@ -52,7 +52,7 @@ import Testing
     }
 
     @Test func fixedDirectoriesAreNoLinks() throws {
-        try with("ln -s etc tree/dev; mkdir tree/etc; touch tree/proc; ln -s nowhere tree/sys") { _, root in
+        try with("ln -s etc tree/dev; mkdir tree/etc; touch tree/proc; ln -s nowhere tree/sys") { (_, root) throws in
             for (name, wanted) in [("dev", Errno.loop), ("sys", Errno.loop), ("proc", Errno.notDirectory)] {
                 #expect(errno { _ = try RootPath.locateFixed(name, in: root) } == wanted)
                 #expect(errno { _ = try RootPath.ensureFixed(name, in: root, mode: 0o755) } == wanted)
@@ -66,7 +66,7 @@ import Testing
     }
 
     @Test func targetsAreMadeInside() throws {
-        try with("mkdir -p tree/real; ln -s ../../outside tree/out; ln -s /real tree/absolute; ln -s nowhere tree/dangling; touch tree/file") { fixture, root in
+        try with("mkdir -p tree/real; ln -s ../../outside tree/out; ln -s /real tree/absolute; ln -s nowhere tree/dangling; touch tree/file") { (fixture, root) throws in
             #expect(try RootPath.ensure("/a/b/c", in: root, directory: true).status().type == .directory)
             #expect(try RootPath.ensure("/a/b/f", in: root, directory: false).status().type == .regular)
             #expect(try RootPath.ensure("/absolute/x/f", in: root, directory: false).status().type == .regular)
@@ -85,7 +85,7 @@ import Testing
     }
 
     @Test func onlyRegularFilesAreRead() throws {
-        try with("mkfifo tree/fifo; mknod tree/device c 1 5; mkdir tree/directory; echo text > tree/f; ln -s ../../../f tree/link; ln -s ../outside/canary tree/out; head -c 100000 /dev/zero > tree/large") { _, root in
+        try with("mkfifo tree/fifo; mknod tree/device c 1 5; mkdir tree/directory; echo text > tree/f; ln -s ../../../f tree/link; ln -s ../outside/canary tree/out; head -c 100000 /dev/zero > tree/large") { (_, root) throws in
             #expect(try RootPath.read("/f", in: root, limit: 10) == Array("text\n".utf8))
             #expect(try RootPath.read("/link", in: root, limit: 10) == Array("text\n".utf8))
             // Never waited for.
@@ -100,7 +100,7 @@ import Testing
 
     /// Another process exchanges a directory with a link to the outside all the time.
     @Test func renamesDuringTheWalk() throws {
-        try with("mkdir -p tree/a/deep; ln -s ../outside tree/b; ln -s ../../outside tree/a/deep/out") { fixture, root in
+        try with("mkdir -p tree/a/deep; ln -s ../outside tree/b; ln -s ../../outside tree/a/deep/out") { (fixture, root) throws in
             let racer = try ToolProcess(Fixture.probe, ["race", "\(fixture.path)/tree"])
             let forbidden = try inode("\(fixture.path)/outside/canary")
             var found = 0

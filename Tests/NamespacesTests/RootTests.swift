@@ -8,7 +8,7 @@ import Testing
 @Suite(.requiresRoot) struct RootTests {
     /// By descriptor, and as before Linux 6.13 by path.
     @Test(arguments: [false, true]) func idsOnDiskAreThoseInside(byPath: Bool) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("echo lower > template/etc/lower; chown 7:8 template/etc/lower; chmod 4755 template/etc/lower")
             var request = fixture.request(
                 """
@@ -29,7 +29,7 @@ import Testing
 
     /// Root's program is root's for another user, from the template and after it was copied up.
     @Test(arguments: [false, true]) func setuidSurvives(byPath: Bool) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("cp template/bin/busybox template/bin/busybox-suid")
             // An applet that refuses to run without the right.
             func su() throws -> String {
@@ -51,7 +51,7 @@ import Testing
     }
 
     @Test(arguments: [false, true]) func twoLayers(byPath: Bool) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh(
                 """
                 mkdir -p upper-layer/etc; echo low > template/etc/both; echo high > upper-layer/etc/both
@@ -67,7 +67,7 @@ import Testing
     }
 
     @Test(arguments: [false, true]) func volatileDisks(volatile: Bool) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("grep ' / / ' /proc/self/mountinfo; echo x > /x")
             request.volatile = volatile
             let line = try fixture.output(request)
@@ -77,7 +77,7 @@ import Testing
     }
 
     @Test func aSingleWritableLayer() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request("echo x > /etc/x; stat -c %u /etc/x; rm /bin/date; grep ' / / ' /proc/self/mountinfo")
             request.disk = nil
             let output = try fixture.output(request)
@@ -87,7 +87,7 @@ import Testing
     }
 
     @Test func theHostsIds() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             let output = try fixture.output("echo x > /x; stat -c %u /x; cat /proc/self/uid_map", Fixture.standard)
             #expect(output.split(whereSeparator: \.isWhitespace) == ["0", "0", "0", "4294967295"])
             #expect(try fixture.sh("stat -c %u disk/upper/x") == "0\n")
@@ -98,7 +98,7 @@ import Testing
 
     @Test(arguments: [Fixture.all, Fixture.standard], [false, true])
     func nothingOfTheHost(namespaces: NamespaceFlags, byPath: Bool) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request(
                 """
                 cut -d' ' -f5 /proc/self/mountinfo; echo --; cat /proc/self/mountinfo; echo --
@@ -125,7 +125,7 @@ import Testing
 
     /// Mounts of the host and of the VPS made after the start stay where they are.
     @Test(arguments: [Fixture.all, [.mount, .pid]]) func mountsDoNotSpread(namespaces: NamespaceFlags) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("mkdir source template/mnt")
             var request = fixture.request(
                 "\(namespaces == Fixture.all ? "mount -t tmpfs inner /mnt || exit" : "true"); echo ready; read line; ls /bound; cat /proc/self/mountinfo",
@@ -146,7 +146,7 @@ import Testing
     // MARK: /dev, /proc, /sys
 
     @Test(arguments: [Fixture.all, Fixture.standard]) func devices(namespaces: NamespaceFlags) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             var request = fixture.request(
                 """
                 cd /dev; stat -c '%n %F %t:%T %a %u' null zero full random urandom tty extra/ram | sed 's/special file//'
@@ -178,7 +178,7 @@ import Testing
     }
 
     @Test(arguments: [Fixture.all, Fixture.standard]) func kernelFilesAreCovered(namespaces: NamespaceFlags) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("mkdir template/secret template/fixed; touch template/secret/x; echo s > template/file")
             var request = fixture.request(
                 """
@@ -199,7 +199,7 @@ import Testing
     // MARK: mounts that were asked for
 
     @Test(arguments: [Fixture.all, Fixture.standard]) func sharedDirectories(namespaces: NamespaceFlags) throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("mkdir fixed open; echo f > fixed/f; echo alone > file; cp template/bin/busybox open/suid; chmod 4755 open/suid")
             var request = fixture.request(
                 """
@@ -232,7 +232,7 @@ import Testing
     }
 
     @Test func mountsBelowASharedDirectory() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("mkdir -p source/sub")
             var request = fixture.request(
                 "cat /srv/sub/x; (echo y > /srv/sub/x) 2>&1; (echo y > /srv/y) 2>&1; umount /srv/sub 2>&1; cat /srv/sub/x")
@@ -247,7 +247,7 @@ import Testing
 
     /// What a hostile template made a link of leads nowhere but inside.
     @Test func linksOfAHostileTemplate() throws {
-        try Fixture.with { fixture in
+        try Fixture.with { (fixture) throws in
             try fixture.sh("mkdir source; touch source/s; ln -s ../../../../../..\(fixture.path)/outside template/out; ln -s \(fixture.path)/outside template/absolute")
             var request = fixture.request("ls -A /out /absolute \(fixture.path)/outside")
             request.mounts = [MountSpec(source: "\(fixture.path)/source", destination: "/tmp/../srv/x", readOnly: false)]
