@@ -73,6 +73,9 @@ let package = Package(
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
         tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "ctr"]),
+        tests(
+            "CLITests",
+            ["Kernel", "Model", "ctr", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests("EndToEndTests", ["Kernel"]),
     ],
     swiftLanguageModes: [.v6]

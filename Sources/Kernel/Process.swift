@@ -47,6 +47,13 @@ public struct ProcessHandle: ~Copyable {
         return ready?[0].contains(.readable) ?? false
     }
 
+    /// Waits for the end of a process, child or not, at most so many milliseconds; returns whether it has ended.
+    public borrowing func waitForEnd(milliseconds: Int32) throws(SysError) -> Bool {
+        var poll = Poll()
+        poll.add(pidfd, .readable)
+        return try poll.wait(milliseconds: milliseconds)[0].contains(.readable)
+    }
+
     /// Waits for this child's end and reaps it. The corresponding call is `waitid(2)`.
     public borrowing func wait() throws(SysError) -> ExitStatus {
         var info = siginfo_t()

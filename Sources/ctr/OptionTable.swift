@@ -65,9 +65,9 @@ struct OptionTable {
             if word == "--" {
                 rest.removeFirst()
                 if named { break }
-                // Ends the options; the name is next, whatever it looks like.
+                // Ends the options: the name is next.
                 guard let name = rest.popFirst() else { break }
-                return marked + ["--", name] + (rest.first == "--" ? rest.dropFirst() : rest)
+                return marked + [name, "--"] + (rest.first == "--" ? rest.dropFirst() : rest)
             }
             if word.hasPrefix("-"), word != "-", !named || optionsAfterName {
                 marked.append(word)

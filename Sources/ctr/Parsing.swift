@@ -45,7 +45,6 @@ enum Parsing {
     /// The program's own help and completions; wrong words before a verb.
     static func executeRoot(_ words: [String], _ globals: Globals) -> Int32 {
         do throws(CtrError) {
-            if words.isEmpty { throw CtrError(.usage, "no command given (ctr --help lists the commands)") }
             if try parse(Ctr.self, words) == nil { return 0 }
             throw CtrError(.usage, "no command given (ctr --help lists the commands)")
         } catch {

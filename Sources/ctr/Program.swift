@@ -13,7 +13,10 @@ enum Program {
             try ProcessStart.prepare()
             let words = try arguments()
             var rest = words[...]
-            guard globals.takeLeading(&rest), let verb = rest.popFirst() else { return try root(words) }
+            guard globals.takeLeading(&rest) else { return try root(words) }
+            guard let verb = rest.popFirst() else {
+                throw CtrError(.usage, "no command given (ctr --help lists the commands)")
+            }
             return try dispatch(verb, Array(rest), globals)
         } catch {
             return Failure.report(error, globals)
