@@ -5,6 +5,7 @@ A time is that of one whole command, from posix_spawn to the end of its wait, wi
 Medians, 10th and 90th percentiles go to a table on stdout and to the results file.
 """
 import argparse
+import glob
 import json
 import os
 import platform
@@ -18,6 +19,8 @@ import time
 import oci
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/root", "LC_ALL": "C.UTF-8"}
+if "CTR_CONFIG" in os.environ:
+    ENVIRONMENT["CTR_CONFIG"] = os.environ["CTR_CONFIG"]
 
 
 def timed(args, errors):
@@ -99,6 +102,10 @@ class Bench:
         # Not below the repository: the mapped root of crun's and runc's bundles must be able to reach its root.
         self.work = tempfile.mkdtemp(prefix="ctr-bench-", dir="/var/tmp")
         os.chmod(self.work, 0o711)
+        # Ranges of ids are handed out from a registry of its own too, so that nothing stays in /var/lib/ctr.
+        with open(f"{self.work}/config.json", "w") as file:
+            json.dump({"idRegistry": f"{self.work}/ids"}, file)
+        os.environ["CTR_CONFIG"] = f"{self.work}/config.json"
         self.host = Worker(self.work)
         self.hidden = Worker(self.work, hybrid_hidden=True)
         self.ctr = [options.ctr, "--root", f"{self.work}/lib", "--state", f"{self.work}/run"]
@@ -311,10 +318,26 @@ class Bench:
             subprocess.run([*self.ctr, "host", "recover"], stdout=subprocess.DEVNULL, check=False)
         with open("/proc/self/mountinfo") as file:
             mounted = [line.split()[4] for line in file if line.split()[4].startswith(self.work)]
+        self.remove_cgroup_parent()
         if mounted:
             print(f"bench: still mounted, left as it is: {' '.join(mounted)}", file=sys.stderr)
         else:
             shutil.rmtree(self.work)
+
+    def remove_cgroup_parent(self):
+        """The parent of the VPSs' cgroups, which ctr names after its state directory and keeps."""
+        value = 0xCBF29CE484222325
+        for byte in f"{self.work}/run".encode():
+            value = ((value ^ byte) * 0x100000001B3) % (1 << 64)
+        name = ""
+        while value:
+            value, digit = divmod(value, 36)
+            name = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + name
+        for hierarchy in ["/sys/fs/cgroup", *glob.glob("/sys/fs/cgroup/*")]:
+            try:
+                os.rmdir(f"{hierarchy}/ctr-{name}")
+            except OSError:
+                pass
 
 
 def main():

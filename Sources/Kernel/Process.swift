@@ -47,6 +47,13 @@ public struct ProcessHandle: ~Copyable {
         return ready?[0].contains(.readable) ?? false
     }
 
+    /// Waits for the end of a process, child or not, at most so many milliseconds; returns whether it has ended.
+    public borrowing func awaitEnd(milliseconds: Int32) throws(SysError) -> Bool {
+        var poll = Poll()
+        poll.add(pidfd, .readable)
+        return try poll.wait(milliseconds: milliseconds)[0].contains(.readable)
+    }
+
     /// Waits for this child's end and reaps it. The corresponding call is `waitid(2)`.
     public borrowing func wait() throws(SysError) -> ExitStatus {
         var info = siginfo_t()
@@ -224,6 +231,10 @@ public enum CurrentProcess {
 
     /// Replaces this process's program. Returns only by throwing. The corresponding call is `execve(2)`.
     public static func execute(_ path: String, arguments: [String], environment: [String]) throws(SysError) -> Never {
+        if let cut = (arguments + environment).first(where: { $0.utf8.contains(0) }) {
+            // The kernel would end it there.
+            throw SysError("execve", EINVAL, cut)
+        }
         let argv = CStrings(arguments)
         let envp = CStrings(environment)
         let result = try path.withCPath { (p) throws(SysError) in ctr_execve(p, argv.pointers, envp.pointers) }

@@ -97,6 +97,8 @@ struct RunningInit: ~Copyable {
             let handle = try ProcessHandle(pid: state.pid)
             // After the pidfd is held, so that it can't be another process's number by now.
             guard try ProcFiles.startTime(of: state.pid) == state.startTime else { return nil }
+            // Ended and not yet reaped, by a parent that may be slow to.
+            if handle.hasEnded { return nil }
             return RunningInit(handle: handle, state: state)
         } catch {
             if error.errno == Errno.noProcess || error.errno == Errno.noEntry { return nil }

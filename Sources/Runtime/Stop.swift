@@ -42,9 +42,7 @@ public struct Stop: Sendable {
     }
 
     private func waitForEnd(_ process: borrowing ProcessHandle, seconds: Int) throws(CtrError) {
-        var poll = Poll()
-        poll.add(process.pidfd, .readable)
-        do throws(SysError) { _ = try poll.wait(milliseconds: Int32(clamping: seconds * 1000)) } catch {
+        do throws(SysError) { _ = try process.awaitEnd(milliseconds: Int32(clamping: seconds * 1000)) } catch {
             throw CtrError(.failed, "wait for VPS \(name)", cause: error)
         }
     }
@@ -105,7 +103,11 @@ struct Ending {
 
     /// Kills every process and returns when what only a running VPS has is given back.
     func kill(_ process: borrowing ProcessHandle) throws(CtrError) {
-        do throws(SysError) { try process.signal(Signal.kill) } catch {
+        do throws(SysError) {
+            try process.signal(Signal.kill)
+            // Without a supervisor nobody else waits for it.
+            _ = try process.awaitEnd(milliseconds: 30_000)
+        } catch {
             if error.errno != Errno.noProcess { throw CtrError(.failed, "kill VPS \(files.name)", cause: error) }
         }
         try settle()

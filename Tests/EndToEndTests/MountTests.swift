@@ -31,7 +31,7 @@ import Testing
             let run = try f.sh(
                 """
                 $CTR run --mount $PWD/src:/m:ro minimal sh -c '
-                  cat /m/file; for n in /m/file /m/new /m/deep/file; do { : > $n; } 2>/dev/null && echo WROTE $n; done
+                  cat /m/file; for n in /m/file /m/new /m/deep/file; do { true > $n; } 2>/dev/null && echo WROTE $n; done
                   mount -o remount,rw /m 2>/dev/null && echo REMOUNTED; mount -o remount,rw,bind /m 2>/dev/null && echo REMOUNTED
                   umount /m 2>/dev/null && echo UNMOUNTED; touch /m/file 2>/dev/null && echo TOUCHED; chmod 600 /m/file 2>/dev/null && echo CHANGED; true'
                 """)
@@ -47,7 +47,7 @@ import Testing
                 """
                 unshare -m bash -c '
                   mount -t tmpfs none src/deep; echo tmpfs > src/deep/file
-                  $CTR run --mount $PWD/src:/m:ro minimal sh -c "cat /m/deep/file; { : > /m/deep/file; } 2>/dev/null && echo WROTE; mount -o remount,rw,bind /m/deep 2>/dev/null && echo REMOUNTED; true"
+                  $CTR run --mount $PWD/src:/m:ro minimal sh -c "cat /m/deep/file; { true > /m/deep/file; } 2>/dev/null && echo WROTE; mount -o remount,rw,bind /m/deep 2>/dev/null && echo REMOUNTED; true"
                   $CTR run --mount $PWD/src:/m minimal sh -c "echo changed > /m/deep/file"
                   cat src/deep/file'
                 """)
@@ -121,7 +121,7 @@ import Testing
                 Issue.record("this host has no /dev/fuse")
                 return
             }
-            let run = try f.ctr("run", "--device", "/dev/fuse", "minimal", "sh", "-c", "stat -c '%t:%T %F' /dev/fuse; { : <> /dev/fuse; } && echo opened")
+            let run = try f.ctr("run", "--device", "/dev/fuse", "minimal", "sh", "-c", "stat -c '%t:%T %F' /dev/fuse; { true <> /dev/fuse; } && echo opened")
             #expect(run.lines == ["a:e5 character special file", "opened"], "\(run.both)")
             let without = try f.ctr("run", "minimal", "sh", "-c", "ls /dev/fuse 2>/dev/null; exit 0")
             #expect(without.out == "")
