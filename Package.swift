@@ -47,7 +47,8 @@ let package = Package(
         .executableTarget(
             name: "ctr",
             dependencies: [
-                "Cgroups", "Model", "Runtime", "Storage", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Cgroups", "Model", "Runtime", "Storage",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         // Programs that tests start: a test runner has threads and must not clone or bind itself.
@@ -56,7 +57,8 @@ let package = Package(
         probe("cgroup-probe", ["Cgroups", "Kernel", "Model"]),
         probe("security-probe", ["Kernel", "Model", "Namespaces", "CSecurityProbe"]),
         .target(
-            name: "NamespaceProbeRequest", dependencies: ["Kernel", "Model"], path: "Tests/Probes/NamespaceProbeRequest",
+            name: "NamespaceProbeRequest", dependencies: ["Kernel", "Model"],
+            path: "Tests/Probes/NamespaceProbeRequest",
             swiftSettings: strict),
         probe("namespace-probe", ["CLinux", "Kernel", "Model", "Namespaces", "NamespaceProbeRequest"]),
         probe("check-probe", ["Kernel", "Model", "Runtime"]),
@@ -65,7 +67,8 @@ let package = Package(
         tests(
             "NamespacesTests",
             [
-                "Kernel", "Model", "Namespaces", "CSeccomp", "NamespaceProbeRequest", "namespace-probe", "security-probe",
+                "Kernel", "Model", "Namespaces", "CSeccomp", "NamespaceProbeRequest", "namespace-probe",
+                "security-probe",
             ]),
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),

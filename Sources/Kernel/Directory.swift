@@ -92,7 +92,7 @@ extension FD {
 
     /// Makes a directory unless it is there, and opens it; a symbolic link in its place is an error (ENOTDIR).
     public borrowing func ensureDirectory(_ name: some PathConvertible, mode: UInt32) throws(SysError) -> FD {
-        do throws(SysError) { try makeDirectory(name, mode: mode) } catch where error.errno == EEXIST {}
+        do throws(SysError) { try makeDirectory(name, mode: mode) } catch  where error.errno == EEXIST {}
         return try open(name, [.directory, .noFollow])
     }
 
@@ -202,7 +202,7 @@ extension FD {
                     try child.removeContents(top: top, depth: depth + 1, &lifted)
                     try unlink(entry.name, directory: true)
                     continue
-                } catch where entry.type == .unknown && (error.errno == ENOTDIR || error.errno == ELOOP) {}
+                } catch  where entry.type == .unknown && (error.errno == ENOTDIR || error.errno == ELOOP) {}
             }
             try unlink(entry.name)
         }
@@ -215,7 +215,7 @@ extension FD {
             do throws(SysError) {
                 try rename(name, to: top, ".lifted-\(number)", replace: false)
                 return number
-            } catch where error.errno == EEXIST {}
+            } catch  where error.errno == EEXIST {}
         }
     }
 
@@ -224,9 +224,9 @@ extension FD {
         do throws(SysError) {
             let child = try open(name, [.directory, .noFollow], resolve: [.beneath, .noSymlinks, .noCrossDevice])
             try child.removeContents()
-        } catch where error.errno == ENOENT {
+        } catch  where error.errno == ENOENT {
             return
-        } catch where error.errno == ENOTDIR || error.errno == ELOOP {
+        } catch  where error.errno == ENOTDIR || error.errno == ELOOP {
             return try unlink(name)
         }
         try unlink(name, directory: true)

@@ -48,7 +48,7 @@ public struct ProcessHandle: ~Copyable {
     }
 
     /// Waits for the end of a process, child or not, at most so many milliseconds; returns whether it has ended.
-    public borrowing func awaitEnd(milliseconds: Int32) throws(SysError) -> Bool {
+    public borrowing func waitForEnd(milliseconds: Int32) throws(SysError) -> Bool {
         var poll = Poll()
         poll.add(pidfd, .readable)
         return try poll.wait(milliseconds: milliseconds)[0].contains(.readable)
@@ -246,7 +246,9 @@ public enum CurrentProcess {
 
     /// The loopback interface of this network namespace comes up.
     public static func bringLoopbackUp() throws(SysError) {
-        let socket = FD(owning: Int32(try check(ctr_ret(Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | 0o2000000, 0))), "socket")))
+        let socket = FD(
+            owning: Int32(
+                try check(ctr_ret(Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | 0o2000000, 0))), "socket")))
         try check(ctr_interface_up(socket.rawValue, "lo"), "ioctl", "SIOCSIFFLAGS lo")
     }
 }

@@ -30,7 +30,7 @@ public struct SignalQueue: ~Copyable {
         do throws(SysError) {
             let bytes = try fd.read(upTo: MemoryLayout<signalfd_siginfo>.size)
             return bytes.withUnsafeBytes { Int32($0.loadUnaligned(as: UInt32.self)) }
-        } catch where error.errno == EAGAIN { return nil }
+        } catch  where error.errno == EAGAIN { return nil }
     }
 }
 

@@ -56,7 +56,8 @@ extension FD {
         var unlock: Int32 = 0
         try check(ctr_ioctl_ptr(rawValue, UInt(CTR_TIOCSPTLCK), &unlock), "ioctl", "TIOCSPTLCK")
         let flags = Int(O_RDWR | O_NOCTTY) | Int(CTR_O_CLOEXEC)
-        return FD(owning: Int32(try check(ctr_ioctl(rawValue, UInt(CTR_TIOCGPTPEER), UInt(flags)), "ioctl", "TIOCGPTPEER")))
+        return FD(
+            owning: Int32(try check(ctr_ioctl(rawValue, UInt(CTR_TIOCGPTPEER), UInt(flags)), "ioctl", "TIOCGPTPEER")))
     }
 
     /// This terminal becomes the controlling terminal of the calling session leader. See TIOCSCTTY in ioctl_tty(2).

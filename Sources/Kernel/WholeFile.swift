@@ -44,7 +44,7 @@ extension FD {
 
     private borrowing func createAnew(_ name: String, _ mode: UInt32) throws(SysError) -> FD {
         let flags: OpenFlags = [.writeOnly, .create, .exclusive, .noFollow]
-        do throws(SysError) { return try open(name, flags, mode: mode) } catch where error.errno == EEXIST {
+        do throws(SysError) { return try open(name, flags, mode: mode) } catch  where error.errno == EEXIST {
             try unlink(name)
             return try open(name, flags, mode: mode)
         }

@@ -14,7 +14,8 @@ public enum Name {
         if bytes.isEmpty || bytes.count > 63 || !good {
             throw CtrError(
                 .usage,
-                "\(kind) name '\(name.escaped)': not a name (1 to 63 of a-z, 0-9, '.', '_', '-'; the first a letter or digit)")
+                "\(kind) name '\(name.escaped)': not a name (1 to 63 of a-z, 0-9, '.', '_', '-'; the first a letter or digit)"
+            )
         }
     }
 }

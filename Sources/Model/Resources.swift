@@ -61,6 +61,7 @@ public struct DeviceRule: Codable, Equatable, Sendable {
         DeviceRule(.character, nil, nil, "m"), DeviceRule(.block, nil, nil, "m"),
         DeviceRule(.character, 1, 3, "rwm"), DeviceRule(.character, 1, 5, "rwm"), DeviceRule(.character, 1, 7, "rwm"),
         DeviceRule(.character, 1, 8, "rwm"), DeviceRule(.character, 1, 9, "rwm"), DeviceRule(.character, 5, 0, "rwm"),
-        DeviceRule(.character, 5, 1, "rwm"), DeviceRule(.character, 5, 2, "rwm"), DeviceRule(.character, 136, nil, "rwm"),
+        DeviceRule(.character, 5, 1, "rwm"), DeviceRule(.character, 5, 2, "rwm"),
+        DeviceRule(.character, 136, nil, "rwm"),
     ]
 }

@@ -15,7 +15,9 @@ public enum Size {
         }
         guard !digits.isEmpty, digits.allSatisfy({ $0.isASCII && $0.isNumber }), let value = Int64(digits), value > 0,
             value <= Int64.max >> Int64(shift)
-        else { throw CtrError(.usage, "\(option) '\(text.escaped)': not a size (a number, or a number with K, M, G or T)") }
+        else {
+            throw CtrError(.usage, "\(option) '\(text.escaped)': not a size (a number, or a number with K, M, G or T)")
+        }
         return value << Int64(shift)
     }
 

@@ -95,7 +95,8 @@ extension VPSOptions {
             throw CtrError(.usage, "\(option) '\(value)': the path inside may not contain '.' or '..'")
         }
         if let first = components.first, first == "proc" || first == "sys" {
-            throw CtrError(.usage, "\(option) '\(value)': /\(first) of a VPS is the kernel's, nothing can be mounted there")
+            throw CtrError(
+                .usage, "\(option) '\(value)': /\(first) of a VPS is the kernel's, nothing can be mounted there")
         }
         return MountSpec(source: parts[0], destination: "/" + components.joined(separator: "/"), readOnly: mode == "ro")
     }

@@ -60,7 +60,7 @@ struct DeviceTree {
         for end in 1..<max(components.count, 1) {
             do throws(SysError) {
                 try dev.makeDirectory(components[..<end].joined(separator: "/"), mode: 0o755)
-            } catch where error.errno == Errno.exists {}
+            } catch  where error.errno == Errno.exists {}
         }
         try dev.makeNode(
             components.joined(separator: "/"), device.block ? .block : .character, permissions: device.mode,

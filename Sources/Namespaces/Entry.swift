@@ -88,9 +88,9 @@ public struct Entry: Sendable {
             let path = directory.isEmpty ? name : "\(directory)/\(name)"
             do throws(SysError) {
                 try CurrentProcess.execute(path, arguments: args, environment: env)
-            } catch where error.errno == Errno.noEntry || error.errno == Errno.notDirectory {
+            } catch  where error.errno == Errno.noEntry || error.errno == Errno.notDirectory {
                 continue
-            } catch where error.errno == Errno.access {
+            } catch  where error.errno == Errno.access {
                 failure = SysError("execve", Errno.access, path)
             }
         }

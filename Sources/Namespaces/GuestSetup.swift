@@ -106,7 +106,7 @@ struct GuestMounts {
             do throws(SysError) {
                 let cgroup = try FileSystemContext("cgroup2").mount(own ? attributes : attributes.union(.readOnly))
                 try cgroup.attach(to: try RootPath.locate("sys/fs/cgroup", in: root, directory: true))
-            } catch where error.errno == Errno.noDevice || error.errno == Errno.noEntry {
+            } catch  where error.errno == Errno.noDevice || error.errno == Errno.noEntry {
                 // A kernel without cgroup v2: the VPS sees no cgroups.
             }
         }
@@ -146,7 +146,7 @@ struct GuestMounts {
                 let copy = try target.cloneMount(recursive: true)
                 try copy.setMountAttributes([.readOnly, .noSuid, .noDev, .noExec], recursive: true)
                 try copy.attach(to: target)
-            } catch where error.errno == Errno.noEntry {}
+            } catch  where error.errno == Errno.noEntry {}
         }
     }
 }

@@ -153,7 +153,8 @@ func requireOneThread() throws(CtrError) {
         try CurrentProcess.threadCount()
     }
     if count != 1 {
-        throw CtrError(.failed, "start: this process has \(count) threads (a VPS can only be started from one with one)")
+        throw CtrError(
+            .failed, "start: this process has \(count) threads (a VPS can only be started from one with one)")
     }
 }
 

@@ -60,7 +60,8 @@ struct RootBuilder: ~Copyable {
         guard let disk = spec.root.disk else {
             guard spec.root.layers.count == 1 else {
                 throw CtrError(
-                    .config, "root of the VPS: \(spec.root.layers.count) layers without a disk (exactly 1 can be written to)",
+                    .config,
+                    "root of the VPS: \(spec.root.layers.count) layers without a disk (exactly 1 can be written to)",
                     step: "mount root")
             }
             return try layer(spec.root.layers[0], readOnly: false)

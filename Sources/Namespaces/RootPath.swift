@@ -18,7 +18,7 @@ public enum RootPath {
 
     /// As ``locateFixed(_:in:)``, making the directory if it is missing.
     public static func ensureFixed(_ name: String, in root: borrowing FD, mode: UInt32) throws(SysError) -> FD {
-        do throws(SysError) { return try locateFixed(name, in: root) } catch where error.errno == Errno.noEntry {
+        do throws(SysError) { return try locateFixed(name, in: root) } catch  where error.errno == Errno.noEntry {
             try root.makeDirectory(name, mode: mode)
             return try locateFixed(name, in: root)
         }
@@ -42,7 +42,7 @@ public enum RootPath {
                 } else {
                     try parent.makeDirectory(component, mode: 0o755)
                 }
-            } catch where error.errno == Errno.exists {}
+            } catch  where error.errno == Errno.exists {}
         }
         return try locate(path, in: root, directory: directory)
     }

@@ -45,7 +45,9 @@ struct ConfigBuilder {
         let args = (template.entrypoint ?? []) + words
         if !args.isEmpty, !args[0].isEmpty { return args }
         if command.isEmpty, let initCommand = template.initCommand { return initCommand }
-        throw CtrError(.usage, "template \(template.name) has no command of its own (say what to run: ctr run \(template.name) COMMAND)")
+        throw CtrError(
+            .usage,
+            "template \(template.name) has no command of its own (say what to run: ctr run \(template.name) COMMAND)")
     }
 
     /// Nothing of ctr's own environment goes in. Later settings win.

@@ -32,7 +32,8 @@ extension Run {
         let settings = CurrentProcess.environment("CTR_CONFIG").map { ["CTR_CONFIG=\($0)"] } ?? []
         let supervisor = try ToolProcess(
             "/proc/self/exe", ["--root", host.root, "--state", host.state, "supervise"],
-            environment: ToolProcess.cleanEnvironment + settings, stdin: .file(input.reading), stdout: .file(output.writing),
+            environment: ToolProcess.cleanEnvironment + settings, stdin: .file(input.reading),
+            stdout: .file(output.writing),
             stderr: .null)
         supervisor.detach()
         return (input.writing, output.reading)

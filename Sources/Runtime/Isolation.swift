@@ -45,7 +45,9 @@ struct Isolation {
             let filter = try cache.file(
                 path, json: json, host: SeccompProfile.Host(capabilities: Set(capabilities), kernel: kernel))
             if !filter.unknownNames.isEmpty {
-                Message.warn("--seccomp \(path.escaped): unknown system calls: \(filter.unknownNames.joined(separator: ", ").escaped)")
+                Message.warn(
+                    "--seccomp \(path.escaped): unknown system calls: \(filter.unknownNames.joined(separator: ", ").escaped)"
+                )
             }
             return filter
         }

@@ -92,7 +92,7 @@ final class Relay {
         do throws(SysError) {
             pending = try input!.fd.read(upTo: 4096)
             if pending.isEmpty { input = nil }
-        } catch where error.errno == Errno.io || error.errno == Errno.again {
+        } catch  where error.errno == Errno.io || error.errno == Errno.again {
             // The user's terminal hung up, or somebody made it non-blocking.
             if error.errno == Errno.io { input = nil }
         }
@@ -101,7 +101,7 @@ final class Relay {
     private func give() throws(SysError) {
         do throws(SysError) {
             pending.removeFirst(try source.fd.write(pending))
-        } catch where error.errno == Errno.again || error.errno == Errno.io {
+        } catch  where error.errno == Errno.again || error.errno == Errno.io {
             if error.errno == Errno.io { sourceOpen = false }
         }
     }
@@ -150,7 +150,7 @@ final class ConsoleLog {
             if size + Int64(bytes.count) > limit, size > 0 { try rotate() }
             try file.fd.writeAll(bytes)
             size += Int64(bytes.count)
-        } catch where error.errno == Errno.noSpace || error.errno == Errno.quota {
+        } catch  where error.errno == Errno.noSpace || error.errno == Errno.quota {
             // A full disk loses output; it must not stop the VPS.
         }
     }

@@ -42,13 +42,15 @@ public struct Run: Codable, Sendable {
                 mountPoint: place.files.statePath)
             var entry = try Isolation.entry(config, process: spec.process, host: host)
             if config.ephemeral { entry.parentDeathSignal = Signal.kill }
-            var launch = Launch(spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
+            var launch = Launch(
+                spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
             launch.userName = config.user
             let process = try launch.start()
             // While the child builds its side on another processor.
             try place.record(config, process: process, cgroup: isolation.cgroup)
             try process.execute()
-            return RunningVPS(place: place, config: config, template: sealed, cgroup: isolation.cgroup, process: process)
+            return RunningVPS(
+                place: place, config: config, template: sealed, cgroup: isolation.cgroup, process: process)
         } catch {
             place.removeAfterFailure()
             throw error
@@ -98,7 +100,8 @@ final class VPSPlace {
             } catch {
                 if error.errno != Errno.exists { throw CtrError(.cannotCreate, "VPS \(name)", cause: error) }
                 if wanted == nil { continue }
-                throw CtrError(.cannotCreate, "VPS \(name): exists already (choose another --name, or ctr destroy \(name))")
+                throw CtrError(
+                    .cannotCreate, "VPS \(name): exists already (choose another --name, or ctr destroy \(name))")
             }
             if let place = try fill(files) { return place }
         }
@@ -116,7 +119,9 @@ final class VPSPlace {
         } catch {
             try? files.states.fd.removeTree(files.name)
             if error.errno == Errno.exists {
-                throw CtrError(.cannotCreate, "VPS \(files.name): exists already (choose another --name, or ctr destroy \(files.name))")
+                throw CtrError(
+                    .cannotCreate,
+                    "VPS \(files.name): exists already (choose another --name, or ctr destroy \(files.name))")
             }
             throw CtrError(.cannotCreate, "VPS \(files.name)", cause: error)
         }
@@ -142,7 +147,8 @@ final class VPSPlace {
         let value = try describing("state of VPS \(name)") { () throws(SysError) in
             VPSState(
                 status: .running, bootID: try ProcFiles.bootID(), pid: pid, startTime: try ProcFiles.startTime(of: pid),
-                supervisor: CurrentProcess.pid, started: Timestamp.now(), namespaces: config.namespaces.rawValue, cgroup: cgroup.record, config: config.ephemeral ? config : nil)
+                supervisor: CurrentProcess.pid, started: Timestamp.now(), namespaces: config.namespaces.rawValue,
+                cgroup: cgroup.record, config: config.ephemeral ? config : nil)
         }
         try VPSFiles.write(value, "state.json", in: state, of: name, durable: false)
     }

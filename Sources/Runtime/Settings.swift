@@ -45,7 +45,8 @@ struct Settings: Codable, Equatable {
         let (users, groups) = (try Settings.optional("/etc/subuid"), try Settings.optional("/etc/subgid"))
         let pool: IDPoolSettings
         if let idPool {
-            pool = try IDPoolSettings(base: UInt64(idPool.base), count: UInt64(idPool.count), subuid: users, subgid: groups)
+            pool = try IDPoolSettings(
+                base: UInt64(idPool.base), count: UInt64(idPool.count), subuid: users, subgid: groups)
         } else {
             pool = try IDPoolSettings(subuid: users, subgid: groups)
         }

@@ -42,7 +42,7 @@ public struct Stop: Sendable {
     }
 
     private func waitForEnd(_ process: borrowing ProcessHandle, seconds: Int) throws(CtrError) {
-        do throws(SysError) { _ = try process.awaitEnd(milliseconds: Int32(clamping: seconds * 1000)) } catch {
+        do throws(SysError) { _ = try process.waitForEnd(milliseconds: Int32(clamping: seconds * 1000)) } catch {
             throw CtrError(.failed, "wait for VPS \(name)", cause: error)
         }
     }
@@ -62,7 +62,9 @@ public struct Kill: Sendable {
         let target = try RunningTarget.find(name, on: host)
         if signal == Signal.kill { return try Ending(files: target.files).kill(target.process.handle) }
         do throws(SysError) { try target.process.handle.signal(signal) } catch {
-            if error.errno == Errno.noProcess { throw CtrError(.failed, "VPS \(name): has just ended", errno: error.errno) }
+            if error.errno == Errno.noProcess {
+                throw CtrError(.failed, "VPS \(name): has just ended", errno: error.errno)
+            }
             throw CtrError(.failed, "signal \(signal) to VPS \(name)", cause: error)
         }
     }
@@ -106,7 +108,7 @@ struct Ending {
         do throws(SysError) {
             try process.signal(Signal.kill)
             // Without a supervisor nobody else waits for it.
-            _ = try process.awaitEnd(milliseconds: 30_000)
+            _ = try process.waitForEnd(milliseconds: 30_000)
         } catch {
             if error.errno != Errno.noProcess { throw CtrError(.failed, "kill VPS \(files.name)", cause: error) }
         }
@@ -119,7 +121,8 @@ struct Ending {
         let end = Timestamp.monotonic() + 30_000_000_000
         while try Locks.hasSupervisor(state, of: files.name) {
             if Timestamp.monotonic() > end {
-                throw CtrError(.busy, "VPS \(files.name): its supervisor has not cleaned up after 30 seconds, try again")
+                throw CtrError(
+                    .busy, "VPS \(files.name): its supervisor has not cleaned up after 30 seconds, try again")
             }
             CurrentProcess.sleep(milliseconds: 5)
         }

@@ -97,7 +97,7 @@ struct Supervisor: ~Copyable {
                 emulated = signal
                 try process.handle.signal(Signal.kill)
             }
-        } catch where error.errno == Errno.noProcess || error.errno == Errno.noEntry {}
+        } catch  where error.errno == Errno.noProcess || error.errno == Errno.noEntry {}
     }
 }
 

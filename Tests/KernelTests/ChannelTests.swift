@@ -78,7 +78,9 @@ import Testing
     }
 
     @Test func howProcessesEnd() throws {
-        for (command, wanted) in [("exit 7", ExitStatus.exited(7)), ("kill -9 $$", .signaled(9)), ("exit 255", .exited(255))] {
+        for (command, wanted) in [
+            ("exit 7", ExitStatus.exited(7)), ("kill -9 $$", .signaled(9)), ("exit 255", .exited(255)),
+        ] {
             let tool = try ToolProcess("sh", ["-c", command])
             #expect(try ProcessHandle(pid: tool.pid).wait() == wanted)
             tool.detach()

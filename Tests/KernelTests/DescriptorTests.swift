@@ -27,7 +27,8 @@ import Testing
 
     @Test func everyDescriptorIsCloseOnExec() throws {
         func flags(_ fd: borrowing FD) throws -> String {
-            let info = try Kernel.open("/proc/self/fdinfo/\(fd.procPath.split(separator: "/").last!)", .readOnly).readAll()
+            let info = try Kernel.open("/proc/self/fdinfo/\(fd.procPath.split(separator: "/").last!)", .readOnly)
+                .readAll()
             let line = String(decoding: info, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("flags:") }
             return String(line?.split(separator: "\t").last ?? "")
         }

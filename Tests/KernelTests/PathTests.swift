@@ -75,7 +75,9 @@ import Testing
 
     @Test func aTreeGoesAndWhatItsLinksPointAtStays() throws {
         try Place.with { (place, directory) throws in
-            try place.sh("mkdir -p tree/a/b keep/d; : > keep/d/f; ln -s ../keep tree/l; ln -s ../../../keep/d tree/a/b/l; mkfifo tree/a/p; chmod 0 tree/a/b; ln -s keep link; : > file")
+            try place.sh(
+                "mkdir -p tree/a/b keep/d; : > keep/d/f; ln -s ../keep tree/l; ln -s ../../../keep/d tree/a/b/l; mkfifo tree/a/p; chmod 0 tree/a/b; ln -s keep link; : > file"
+            )
             try directory.removeTree("tree")
             // A link in the tree's place goes itself, and so does a file.
             try directory.removeTree("link")

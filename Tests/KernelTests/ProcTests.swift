@@ -11,8 +11,10 @@ import Testing
     /// A guest names its first process; ctr must find it all the same, or it could be neither stopped nor destroyed.
     @Test func startTimeOfAProcessThatNamesItself() throws {
         let names: [[UInt8]] = [
-            Array("a) S 1 1 1 1 1".utf8), Array(")))".utf8), Array("(".utf8), Array("a b\tc".utf8), Array("\u{600}".utf8),
-            Array(") 1\u{600}".utf8), Array(") 1 \u{110BD}".utf8), [0xFF, 0xC3], Array("a\r".utf8), Array("a\nSigCgt:".utf8),
+            Array("a) S 1 1 1 1 1".utf8), Array(")))".utf8), Array("(".utf8), Array("a b\tc".utf8),
+            Array("\u{600}".utf8),
+            Array(") 1\u{600}".utf8), Array(") 1 \u{110BD}".utf8), [0xFF, 0xC3], Array("a\r".utf8),
+            Array("a\nSigCgt:".utf8),
         ]
         let lines = try floor(["start-time"] + names.map(hex)).split(separator: "\n")
         #expect(lines.count == names.count + 1)

@@ -27,7 +27,9 @@ struct Fixture {
         let fixture = Fixture(path: "/tmp/\(name)")
         try Kernel.open("/tmp", [.directory]).makeDirectory(name, mode: 0o700)
         defer {
-            do { try Kernel.open("/tmp", [.directory]).removeTree(name) } catch { Issue.record("left behind: \(error)") }
+            do { try Kernel.open("/tmp", [.directory]).removeTree(name) } catch {
+                Issue.record("left behind: \(error)")
+            }
         }
         try fixture.fill()
         try body(fixture)

@@ -39,7 +39,10 @@ import Testing
     @Test func asRootOfTheVPS() throws {
         try Fixture.with { (fixture) throws in
             let join = ProbeJoin(
-                ["sh", "-c", "id -u; id -G; pwd; stat -c %i / /proc/1/root; ls /proc/self/fd | wc -l; grep -E '^(SigBlk|SigIgn|NSpid)' /proc/self/status; cut -d' ' -f5,6 /proc/$$/stat"])
+                [
+                    "sh", "-c",
+                    "id -u; id -G; pwd; stat -c %i / /proc/1/root; ls /proc/self/fd | wc -l; grep -E '^(SigBlk|SigIgn|NSpid)' /proc/self/status; cut -d' ' -f5,6 /proc/$$/stat",
+                ])
             let reply = try running(fixture, [join])
             let lines = try output(reply.joins.first).split(separator: "\n").map(String.init)
             #expect(Array(lines[..<3]) == ["0", "0", "/"])
@@ -119,7 +122,8 @@ import Testing
     /// /dev/pts/ptmx is the guest's to replace.
     @Test func aTerminalThatIsNone() throws {
         try Fixture.with { (fixture) throws in
-            var request = fixture.request("mount -t tmpfs x /dev/pts; ln -s ../null /dev/pts/ptmx; echo ready; read line")
+            var request = fixture.request(
+                "mount -t tmpfs x /dev/pts; ln -s ../null /dev/pts/ptmx; echo ready; read line")
             request.awaiting = "ready\n"
             var join = ProbeJoin(["true"])
             join.terminal = true

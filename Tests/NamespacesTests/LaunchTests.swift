@@ -116,7 +116,8 @@ import Testing
             request.env = ["PATH=/bin", "A=ü b"]
             let lines = try fixture.output(request).split(separator: "\n").map(String.init)
             let variables = lines.filter { !$0.hasPrefix("/proc") }
-            #expect(Set(variables).subtracting(["PWD=/", "SHLVL=1", "OLDPWD=/", "_=/bin/env"]) == ["PATH=/bin", "A=ü b"])
+            #expect(
+                Set(variables).subtracting(["PWD=/", "SHLVL=1", "OLDPWD=/", "_=/bin/env"]) == ["PATH=/bin", "A=ü b"])
             let descriptors = lines.filter { $0.hasPrefix("/proc") }.map { $0.split(separator: " ") }
             #expect(descriptors.map { $0[0] } == ["/proc/1/fd/0", "/proc/1/fd/1", "/proc/1/fd/2"])
             #expect(descriptors.allSatisfy { $0.count == 2 && $0[1].hasPrefix("pipe:") })
@@ -146,7 +147,8 @@ import Testing
 
     @Test func aTerminal() throws {
         try Fixture.with { (fixture) throws in
-            var request = fixture.request("tty; echo hello > /dev/tty; stat -c %t:%T /dev/console; stat -c %u:%g /dev/pts/0")
+            var request = fixture.request(
+                "tty; echo hello > /dev/tty; stat -c %t:%T /dev/console; stat -c %u:%g /dev/pts/0")
             request.terminal = true
             #expect(try fixture.output(request) == "/dev/pts/0\r\nhello\r\n88:0\r\n0:5\r\n")
         }
@@ -222,7 +224,7 @@ import Testing
             var request = fixture.request("echo > /marker")
             request.ending = .dieReady
             #expect(try Fixture.ends(try fixture.launch(request).pid))
-            #expect(try fixture.sh("ls disk/upper") .contains("marker") == false)
+            #expect(try fixture.sh("ls disk/upper").contains("marker") == false)
         }
     }
 

@@ -79,7 +79,9 @@ import Testing
             (error as? SysError) == SysError("receive [2] instead of go", Errno.proto)
         }
         try parent.fd.send([1, 2])
-        #expect(throws: SysError("receive [1, 2] instead of go", Errno.proto)) { try ParentMessage.go.expect(on: child) }
+        #expect(throws: SysError("receive [1, 2] instead of go", Errno.proto)) {
+            try ParentMessage.go.expect(on: child)
+        }
         try parent.fd.send([ParentMessage.go.rawValue])
         try ParentMessage.go.expect(on: child)
     }

@@ -23,10 +23,13 @@ import Testing
     }
 
     @Test func linksAndDotsStayInside() throws {
-        try with("mkdir -p tree/etc tree/a; echo in > tree/etc/f; ln -s /etc tree/absolute; ln -s ../../../../etc tree/a/up; ln -s a tree/self") { (fixture, root) throws in
+        try with(
+            "mkdir -p tree/etc tree/a; echo in > tree/etc/f; ln -s /etc tree/absolute; ln -s ../../../../etc tree/a/up; ln -s a tree/self"
+        ) { (fixture, root) throws in
             let wanted = try inode("\(fixture.path)/tree/etc/f")
             for path in [
-                "/etc/f", "etc/f", "//etc//f", "/absolute/f", "/a/up/f", "/self/up/f", "/../../etc/f", "/a/../../../etc/f",
+                "/etc/f", "etc/f", "//etc//f", "/absolute/f", "/a/up/f", "/self/up/f", "/../../etc/f",
+                "/a/../../../etc/f",
                 "/a/up/../../../etc/./f",
             ] {
                 #expect(try RootPath.locate(path, in: root).status().inode == wanted, "\(path)")
@@ -37,7 +40,8 @@ import Testing
             }
             #expect(errno { _ = try RootPath.locate("/etc/f", in: root, directory: true) } == Errno.notDirectory)
             #expect(errno { _ = try RootPath.locate("/etc\0/f", in: root) } == Errno.invalid)
-            #expect(errno { _ = try RootPath.locate(String(repeating: "d/", count: 3000), in: root) } == Errno.nameTooLong)
+            #expect(
+                errno { _ = try RootPath.locate(String(repeating: "d/", count: 3000), in: root) } == Errno.nameTooLong)
         }
     }
 
@@ -66,7 +70,9 @@ import Testing
     }
 
     @Test func targetsAreMadeInside() throws {
-        try with("mkdir -p tree/real; ln -s ../../outside tree/out; ln -s /real tree/absolute; ln -s nowhere tree/dangling; touch tree/file") { (fixture, root) throws in
+        try with(
+            "mkdir -p tree/real; ln -s ../../outside tree/out; ln -s /real tree/absolute; ln -s nowhere tree/dangling; touch tree/file"
+        ) { (fixture, root) throws in
             #expect(try RootPath.ensure("/a/b/c", in: root, directory: true).status().type == .directory)
             #expect(try RootPath.ensure("/a/b/f", in: root, directory: false).status().type == .regular)
             #expect(try RootPath.ensure("/absolute/x/f", in: root, directory: false).status().type == .regular)
@@ -80,12 +86,16 @@ import Testing
             }
             #expect(errno { _ = try RootPath.ensure("/file/x", in: root, directory: true) } == Errno.notDirectory)
             _ = try RootPath.ensure("/a/../../../up", in: root, directory: true)
-            #expect(try fixture.sh("ls -d tree/up; ls -A outside; ls") == "tree/up\ncanary\ndisk\noutside\npoint\ntemplate\ntree\n")
+            #expect(
+                try fixture.sh("ls -d tree/up; ls -A outside; ls")
+                    == "tree/up\ncanary\ndisk\noutside\npoint\ntemplate\ntree\n")
         }
     }
 
     @Test func onlyRegularFilesAreRead() throws {
-        try with("mkfifo tree/fifo; mknod tree/device c 1 5; mkdir tree/directory; echo text > tree/f; ln -s ../../../f tree/link; ln -s ../outside/canary tree/out; head -c 100000 /dev/zero > tree/large") { (_, root) throws in
+        try with(
+            "mkfifo tree/fifo; mknod tree/device c 1 5; mkdir tree/directory; echo text > tree/f; ln -s ../../../f tree/link; ln -s ../outside/canary tree/out; head -c 100000 /dev/zero > tree/large"
+        ) { (_, root) throws in
             #expect(try RootPath.read("/f", in: root, limit: 10) == Array("text\n".utf8))
             #expect(try RootPath.read("/link", in: root, limit: 10) == Array("text\n".utf8))
             // Never waited for.
@@ -100,7 +110,8 @@ import Testing
 
     /// Another process exchanges a directory with a link to the outside all the time.
     @Test func renamesDuringTheWalk() throws {
-        try with("mkdir -p tree/a/deep; ln -s ../outside tree/b; ln -s ../../outside tree/a/deep/out") { (fixture, root) throws in
+        try with("mkdir -p tree/a/deep; ln -s ../outside tree/b; ln -s ../../outside tree/a/deep/out") {
+            (fixture, root) throws in
             let racer = try ToolProcess(Fixture.probe, ["race", "\(fixture.path)/tree"])
             let forbidden = try inode("\(fixture.path)/outside/canary")
             var found = 0
@@ -109,7 +120,9 @@ import Testing
                     let file = try RootPath.locate(round % 2 == 0 ? "/a/canary" : "/a/deep/out/canary", in: root)
                     #expect(try file.status().inode != forbidden)
                 } catch {}
-                if (try? RootPath.ensure("/a/deep/made\(round % 50)", in: root, directory: round % 3 == 0)) != nil { found += 1 }
+                if (try? RootPath.ensure("/a/deep/made\(round % 50)", in: root, directory: round % 3 == 0)) != nil {
+                    found += 1
+                }
             }
             _ = try racer.kill()
             #expect(found > 0, "the walks never met the directory")

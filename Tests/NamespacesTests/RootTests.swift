@@ -9,7 +9,8 @@ import Testing
     /// By descriptor, and as before Linux 6.13 by path.
     @Test(arguments: [false, true]) func idsOnDiskAreThoseInside(byPath: Bool) throws {
         try Fixture.with { (fixture) throws in
-            try fixture.sh("echo lower > template/etc/lower; chown 7:8 template/etc/lower; chmod 4755 template/etc/lower")
+            try fixture.sh(
+                "echo lower > template/etc/lower; chown 7:8 template/etc/lower; chmod 4755 template/etc/lower")
             var request = fixture.request(
                 """
                 stat -c '%u:%g %a' /bin/busybox /etc/lower
@@ -23,7 +24,8 @@ import Testing
             #expect(
                 try fixture.sh("cd disk/upper; stat -c '%n %u:%g %a' new etc/lower made; cat etc/lower")
                     == "new 0:0 4711\netc/lower 1000:100 755\nmade 0:0 755\nlower\nx\n")
-            #expect(try fixture.sh("stat -c %u:%g:%a template/etc/lower; cat template/etc/lower") == "7:8:4755\nlower\n")
+            #expect(
+                try fixture.sh("stat -c %u:%g:%a template/etc/lower; cat template/etc/lower") == "7:8:4755\nlower\n")
         }
     }
 
@@ -58,11 +60,14 @@ import Testing
                 echo low > template/etc/low; echo high > upper-layer/etc/high; mknod upper-layer/etc/gone c 0 0
                 echo low > template/etc/gone
                 """)
-            var request = fixture.request("cat /etc/both /etc/low /etc/high; test -e /etc/gone || echo gone; rm /etc/low")
+            var request = fixture.request(
+                "cat /etc/both /etc/low /etc/high; test -e /etc/gone || echo gone; rm /etc/low")
             request.layers.append("\(fixture.path)/upper-layer")
             request.layersByPath = byPath
             #expect(try fixture.output(request) == "high\nlow\nhigh\ngone\n")
-            #expect(try fixture.sh("cat template/etc/low; stat -c %F disk/upper/etc/low") == "low\ncharacter special file\n")
+            #expect(
+                try fixture.sh("cat template/etc/low; stat -c %F disk/upper/etc/low") == "low\ncharacter special file\n"
+            )
         }
     }
 
@@ -72,17 +77,22 @@ import Testing
             request.volatile = volatile
             let line = try fixture.output(request)
             #expect(line.contains("overlay") && line.contains(",volatile") == volatile, "\(line)")
-            #expect(try fixture.sh("cat disk/upper/x; test -e disk/work/work/incompat/volatile; echo $?") == "x\n\(volatile ? 0 : 1)\n")
+            #expect(
+                try fixture.sh("cat disk/upper/x; test -e disk/work/work/incompat/volatile; echo $?")
+                    == "x\n\(volatile ? 0 : 1)\n")
         }
     }
 
     @Test func aSingleWritableLayer() throws {
         try Fixture.with { (fixture) throws in
-            var request = fixture.request("echo x > /etc/x; stat -c %u /etc/x; rm /bin/date; grep ' / / ' /proc/self/mountinfo")
+            var request = fixture.request(
+                "echo x > /etc/x; stat -c %u /etc/x; rm /bin/date; grep ' / / ' /proc/self/mountinfo")
             request.disk = nil
             let output = try fixture.output(request)
             #expect(output.hasPrefix("0\n") && !output.contains("overlay"), "\(output)")
-            #expect(try fixture.sh("stat -c %u template/etc/x; ls template/bin/date 2>&1 || true; ls disk/upper").hasPrefix("0\nls: "))
+            #expect(
+                try fixture.sh("stat -c %u template/etc/x; ls template/bin/date 2>&1 || true; ls disk/upper").hasPrefix(
+                    "0\nls: "))
         }
     }
 
@@ -111,7 +121,8 @@ import Testing
             let points = parts[0].split(separator: "\n").map(String.init).filter { !masked.contains($0) }
             #expect(
                 Set(points) == [
-                    "/", "/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/proc", "/run", "/sys", "/sys/fs/cgroup", "/tmp",
+                    "/", "/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/proc", "/run", "/sys", "/sys/fs/cgroup",
+                    "/tmp",
                 ])
             #expect(points.count == Set(points).count, "\(points)")
             #expect(parts[1].contains("/point") == false && parts[1].contains(fixture.path) == false, "\(parts[1])")
@@ -139,7 +150,9 @@ import Testing
             let output = try fixture.output(request, prelude: "mount --make-rshared /")
             #expect(output.hasPrefix("ready\nsub\n"), "\(output)")
             #expect(output.contains("outer") == false)
-            #expect(try fixture.launch(request, prelude: "mount --make-rshared /; rmdir source/sub").host[1].output == "0\n")
+            #expect(
+                try fixture.launch(request, prelude: "mount --make-rshared /; rmdir source/sub").host[1].output == "0\n"
+            )
         }
     }
 
@@ -165,7 +178,8 @@ import Testing
                     "extra/ram block special file 1:9 640 0",
                 ])
             let names = [
-                "extra", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty",
+                "extra", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout",
+                "tty",
                 "urandom", "zero",
             ]
             #expect(Array(lines[7..<22]) == names)
@@ -200,7 +214,9 @@ import Testing
 
     @Test(arguments: [Fixture.all, Fixture.standard]) func sharedDirectories(namespaces: NamespaceFlags) throws {
         try Fixture.with { (fixture) throws in
-            try fixture.sh("mkdir fixed open; echo f > fixed/f; echo alone > file; cp template/bin/busybox open/suid; chmod 4755 open/suid")
+            try fixture.sh(
+                "mkdir fixed open; echo f > fixed/f; echo alone > file; cp template/bin/busybox open/suid; chmod 4755 open/suid"
+            )
             var request = fixture.request(
                 """
                 cat /srv/fixed/f /srv/a/b/file; stat -c %u:%g /srv/fixed/f
@@ -220,11 +236,14 @@ import Testing
             #expect(lines[3].contains("Read-only") && lines[4].contains("Read-only"), "\(lines)")
             #expect(lines[5] == "0")
             for (line, mode) in zip(lines[6...7], ["ro", "rw"]) {
-                #expect(Set(line.split(separator: ",")).isSuperset(of: [Substring(mode), "nosuid", "nodev"]), "\(line)")
+                #expect(
+                    Set(line.split(separator: ",")).isSuperset(of: [Substring(mode), "nosuid", "nodev"]), "\(line)")
             }
             // Locked: the guest's root can't take off what the host put there.
             for line in lines[8...10] {
-                #expect(line.contains("not permitted") || line.contains("denied") || line.contains("Invalid argument"), "\(lines)")
+                #expect(
+                    line.contains("not permitted") || line.contains("denied") || line.contains("Invalid argument"),
+                    "\(lines)")
             }
             #expect(lines[11].contains("Read-only") && lines.count == 12, "\(lines)")
             #expect(try fixture.sh("stat -c %u open/made; ls fixed") == "0\nf\n")
@@ -235,7 +254,8 @@ import Testing
         try Fixture.with { (fixture) throws in
             try fixture.sh("mkdir -p source/sub")
             var request = fixture.request(
-                "cat /srv/sub/x; (echo y > /srv/sub/x) 2>&1; (echo y > /srv/y) 2>&1; umount /srv/sub 2>&1; cat /srv/sub/x")
+                "cat /srv/sub/x; (echo y > /srv/sub/x) 2>&1; (echo y > /srv/y) 2>&1; umount /srv/sub 2>&1; cat /srv/sub/x"
+            )
             request.mounts = [MountSpec(source: "\(fixture.path)/source", destination: "/srv", readOnly: true)]
             let lines = try fixture.output(request, prelude: "mount -t tmpfs x source/sub; echo below > source/sub/x")
                 .split(separator: "\n")
@@ -248,9 +268,13 @@ import Testing
     /// What a hostile template made a link of leads nowhere but inside.
     @Test func linksOfAHostileTemplate() throws {
         try Fixture.with { (fixture) throws in
-            try fixture.sh("mkdir source; touch source/s; ln -s ../../../../../..\(fixture.path)/outside template/out; ln -s \(fixture.path)/outside template/absolute")
+            try fixture.sh(
+                "mkdir source; touch source/s; ln -s ../../../../../..\(fixture.path)/outside template/out; ln -s \(fixture.path)/outside template/absolute"
+            )
             var request = fixture.request("ls -A /out /absolute \(fixture.path)/outside")
-            request.mounts = [MountSpec(source: "\(fixture.path)/source", destination: "/tmp/../srv/x", readOnly: false)]
+            request.mounts = [
+                MountSpec(source: "\(fixture.path)/source", destination: "/tmp/../srv/x", readOnly: false)
+            ]
             let reply = try fixture.launch(request)
             #expect(reply.failure == nil)
             for link in ["/out/x", "/absolute/x"] {

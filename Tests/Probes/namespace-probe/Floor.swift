@@ -59,7 +59,9 @@ private func failEverywhere() throws {
     do { _ = try ToolProcess("/etc/passwd", []) } catch {}
     do { _ = try FileSystemContext("tmpfs").set("no such option") } catch {}
     do { _ = try FileSystemContext("tmpfs").set("size", "much") } catch {}
-    do { _ = try makeUserNamespace([IDMap(container: 0, host: 5, size: 9), IDMap(container: 3, host: 70, size: 9)]) } catch {}
+    do {
+        _ = try makeUserNamespace([IDMap(container: 0, host: 5, size: 9), IDMap(container: 3, host: 70, size: 9)])
+    } catch {}
     do { _ = try open("/", [.readOnly, .directory]).open("no/such", .readOnly) } catch {}
     do { _ = try open("/dev/null", .readOnly).openTerminalPeer() } catch {}
 }
