@@ -43,21 +43,34 @@ public enum Caller {
     /// - Returns: false if nobody reads it any more (EPIPE).
     /// - Throws: `io`, for example on a full disk.
     public static func write(_ bytes: [UInt8], to stream: Stream) throws(CtrError) -> Bool {
-        do throws(SysError) {
-            try ignoringSIGPIPE { () throws(SysError) in try writeAll(bytes, to: stream) }
-            return true
-        } catch {
-            if error.errno == Errno.pipe { return false }
-            throw CtrError(.io, stream == .output ? "standard output" : "standard error", cause: error)
+        var failure: SysError?
+        bytes.withUnsafeBytes { buffer in
+            do throws(SysError) { try writeAll(buffer, to: stream) } catch { failure = error }
         }
+        return try reader(of: stream, stayed: failure)
     }
 
-    private static func writeAll(_ bytes: [UInt8], to stream: Stream) throws(SysError) {
+    /// Writes constant text to standard output; as ``write(_:to:)`` otherwise.
+    public static func write(_ text: StaticString) throws(CtrError) -> Bool {
+        var failure: SysError?
+        let buffer = UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+        do throws(SysError) { try writeAll(buffer, to: .output) } catch { failure = error }
+        return try reader(of: .output, stayed: failure)
+    }
+
+    private static func reader(of stream: Stream, stayed failure: SysError?) throws(CtrError) -> Bool {
+        guard let failure else { return true }
+        if failure.errno == Errno.pipe { return false }
+        throw CtrError(.io, stream == .output ? "standard output" : "standard error", cause: failure)
+    }
+
+    private static func writeAll(_ bytes: UnsafeRawBufferPointer, to stream: Stream) throws(SysError) {
         let descriptor = try FD.standard(stream.rawValue)
-        var rest = bytes[...]
-        while !rest.isEmpty {
+        var done = 0
+        while done < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
             do throws(SysError) {
-                rest = rest.dropFirst(try descriptor.write(Array(rest)))
+                done += try ignoringSIGPIPE { () throws(SysError) in try descriptor.write(rest) }
             } catch {
                 if error.errno != Errno.again { throw error }
                 var poll = Poll()

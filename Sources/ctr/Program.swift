@@ -25,12 +25,16 @@ enum Program {
 
     private static var isVersionAlone: Bool {
         guard CommandLine.argc == 2, let word = CommandLine.unsafeArgv[1] else { return false }
-        return String(cString: word) == "--version"
+        // Byte by byte: a String costs a tenth of the whole start in first touches of memory.
+        let wanted: StaticString = "--version"
+        for index in 0..<wanted.utf8CodeUnitCount where word[index] != CChar(bitPattern: wanted.utf8Start[index]) {
+            return false
+        }
+        return word[wanted.utf8CodeUnitCount] == 0
     }
 
     private static func printVersion() throws(CtrError) -> Int32 {
-        try Output.print(Version.number)
-        return 0
+        try Caller.write(Version.line) ? 0 : ExitStatus.outputClosed
     }
 
     /// The words after the program's name.

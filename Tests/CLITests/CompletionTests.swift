@@ -9,13 +9,25 @@ import Testing
             #expect(run.status == 0)
             for verb in ["run", "template", "destroy", "completion"] { #expect(run.out.contains(verb)) }
             #expect(!run.out.contains("supervise"))
-            // Held against the shell itself where this host has it.
-            guard ToolProcess.find(shell) != nil else { return }
+        }
+    }
+
+    /// Holds the script against the shell itself.
+    private func expectValid(_ shell: String) throws {
+        try Program.with { (p) throws in
             let checked = try p.sh(
                 "\"$CTR\" completion \(shell) > '\(p.path)/script' && \(shell) -n '\(p.path)/script'")
             #expect(checked.status == 0, "\(checked.err)")
         }
     }
+
+    @Test func bashTakesIt() throws { try expectValid("bash") }
+
+    @Test(.enabled(if: ToolProcess.find("zsh") != nil, "no zsh on this host"))
+    func zshTakesIt() throws { try expectValid("zsh") }
+
+    @Test(.enabled(if: ToolProcess.find("fish") != nil, "no fish on this host"))
+    func fishTakesIt() throws { try expectValid("fish") }
 
     /// What bash offers for a line, with the cursor at its end.
     private func offers(_ p: Program, _ words: String...) throws -> [String] {
