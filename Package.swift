@@ -55,9 +55,18 @@ let package = Package(
         probe("storage-probe", ["Kernel", "Model", "Storage"]),
         probe("cgroup-probe", ["Cgroups", "Kernel", "Model"]),
         probe("security-probe", ["Kernel", "Model", "Namespaces", "CSecurityProbe"]),
+        .target(
+            name: "NamespaceProbeRequest", dependencies: ["Kernel", "Model"], path: "Tests/Probes/NamespaceProbeRequest",
+            swiftSettings: strict),
+        probe("namespace-probe", ["CLinux", "Kernel", "Model", "Namespaces", "NamespaceProbeRequest"]),
         probe("check-probe", ["Kernel", "Model", "Runtime"]),
+        tests("KernelTests", ["Kernel", "namespace-probe"]),
         tests("ModelTests", ["Model"]),
-        tests("NamespacesTests", ["Kernel", "Model", "Namespaces", "CSeccomp", "security-probe"]),
+        tests(
+            "NamespacesTests",
+            [
+                "Kernel", "Model", "Namespaces", "CSeccomp", "NamespaceProbeRequest", "namespace-probe", "security-probe",
+            ]),
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
         tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "ctr"]),

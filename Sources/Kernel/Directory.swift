@@ -175,19 +175,47 @@ extension FD {
         }
     }
 
-    /// Removes everything below this directory, without following links or crossing into other mounts.
+    /// Removes everything below this directory, without following links or crossing into other mounts. Whoever made the
+    /// tree may have made it deeper than a process can have files open, or a stack.
     public borrowing func removeContents() throws(SysError) {
+        var lifted = 0
+        while true {
+            let before = lifted
+            try removeContents(top: self, depth: 0, &lifted)
+            if lifted == before { return }
+        }
+    }
+
+    /// Directories far below `top` are moved up to it for the next round, which ends for want of any.
+    private borrowing func removeContents(
+        top: borrowing FD, depth: Int, _ lifted: inout Int
+    ) throws(SysError) {
         for entry in try entries() {
             if entry.type == .directory || entry.type == .unknown {
                 do throws(SysError) {
+                    if depth == 32 {
+                        lifted = try lift(entry.name, to: top, after: lifted)
+                        continue
+                    }
                     let child = try open(
                         entry.name, [.directory, .noFollow], resolve: [.beneath, .noSymlinks, .noCrossDevice])
-                    try child.removeContents()
+                    try child.removeContents(top: top, depth: depth + 1, &lifted)
                     try unlink(entry.name, directory: true)
                     continue
                 } catch where entry.type == .unknown && (error.errno == ENOTDIR || error.errno == ELOOP) {}
             }
             try unlink(entry.name)
+        }
+    }
+
+    private borrowing func lift(_ name: Path, to top: borrowing FD, after: Int) throws(SysError) -> Int {
+        var number = after
+        while true {
+            number += 1
+            do throws(SysError) {
+                try rename(name, to: top, ".lifted-\(number)", replace: false)
+                return number
+            } catch where error.errno == EEXIST {}
         }
     }
 

@@ -6,10 +6,12 @@ public enum ProcFiles {
     /// When a process started, in clock ticks since boot. With its number this names one process.
     /// - Throws: ENOENT or ESRCH when it has ended.
     public static func startTime(of pid: Int32) throws(SysError) -> UInt64 {
-        let text = try String(decoding: open("/proc/\(pid)/stat", .readOnly).read(upTo: 1024), as: UTF8.self)
-        // The second field is the command's name in parentheses and may contain anything, also ") ".
-        guard let end = text.lastIndex(of: ")"),
-            case let fields = text[end...].split(separator: " "), fields.count > 20, let time = UInt64(fields[20])
+        let text = try open("/proc/\(pid)/stat", .readOnly).read(upTo: 1024)
+        // The second field is the command's name in parentheses, which the process chooses: it may contain ") ", and as
+        // characters its last bytes could swallow the parenthesis that ends it (U+0600 does). So: bytes.
+        guard let end = text.lastIndex(of: UInt8(ascii: ")")),
+            case let fields = text[end...].split(separator: UInt8(ascii: " ")), fields.count > 20,
+            let time = UInt64(String(decoding: fields[20], as: UTF8.self))
         else { throw SysError("read", Errno.proto, "/proc/\(pid)/stat") }
         return time
     }
@@ -32,10 +34,13 @@ public enum ProcFiles {
     /// Whether a process handles a signal, ignores it, or leaves it to its default action. One that blocks it (to
     /// read it from a descriptor) counts as handling it.
     public static func disposition(of pid: Int32, _ signal: Int32) throws(SysError) -> Disposition {
-        let text = try String(decoding: open("/proc/\(pid)/status", .readOnly).readAll(limit: 65536), as: UTF8.self)
+        let text = try open("/proc/\(pid)/status", .readOnly).readAll(limit: 65536)
+        // Lines of bytes: the name in the first one is the process's to choose.
+        let lines = text.split(separator: UInt8(ascii: "\n"))
         func has(_ field: String) -> Bool {
-            guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(field) }),
-                let mask = UInt64(line.dropFirst(field.utf8.count).drop { $0 == " " || $0 == "\t" }, radix: 16)
+            guard let line = lines.first(where: { $0.starts(with: field.utf8) }),
+                case let value = line.dropFirst(field.utf8.count).drop(while: { $0 == 32 || $0 == 9 }),
+                let mask = UInt64(String(decoding: value, as: UTF8.self), radix: 16)
             else { return false }
             return mask & (1 << UInt64(signal - 1)) != 0
         }

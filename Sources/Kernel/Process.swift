@@ -231,6 +231,10 @@ public enum CurrentProcess {
 
     /// Replaces this process's program. Returns only by throwing. The corresponding call is `execve(2)`.
     public static func execute(_ path: String, arguments: [String], environment: [String]) throws(SysError) -> Never {
+        if let cut = (arguments + environment).first(where: { $0.utf8.contains(0) }) {
+            // The kernel would end it there.
+            throw SysError("execve", EINVAL, cut)
+        }
         let argv = CStrings(arguments)
         let envp = CStrings(environment)
         let result = try path.withCPath { (p) throws(SysError) in ctr_execve(p, argv.pointers, envp.pointers) }

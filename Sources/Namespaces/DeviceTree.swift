@@ -55,6 +55,8 @@ struct DeviceTree {
 
     private func add(_ device: DeviceSpec, to dev: borrowing FD) throws(SysError) {
         let components = device.path.split(separator: "/").dropFirst().map(String.init)
+        guard device.path.hasPrefix("/dev/"), !components.isEmpty, !components.contains(".."), !components.contains(".")
+        else { throw SysError("mknodat", Errno.invalid, device.path) }
         for end in 1..<max(components.count, 1) {
             do throws(SysError) {
                 try dev.makeDirectory(components[..<end].joined(separator: "/"), mode: 0o755)

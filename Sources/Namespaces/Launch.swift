@@ -39,6 +39,8 @@ public struct Launch: Sendable {
     public var userName: String?
     public var cgroup: CgroupJoin
     public var streams: Streams
+    /// Layers go to overlayfs by path, as Linux before 6.13 wants it, also where it takes descriptors. For tests.
+    package var layersByPath = false
 
     public init(spec: Spec, entry: Entry, cgroup: CgroupJoin = CgroupJoin(), streams: Streams = Streams()) {
         self.spec = spec
@@ -60,10 +62,11 @@ public struct Launch: Sendable {
         let root: RootBuilder.Built
         let channel: ChannelEnds
         let result: CloneResult
+        var clocks = HostClocks()
         do throws(CtrError) {
-            root = try RootBuilder(spec: launch.spec, userns: userns).build()
+            root = try RootBuilder(spec: launch.spec, userns: userns, layersByPath: layersByPath).build()
             try launch.resolveUser(in: root.root)
-            try makeTimeNamespace()
+            try clocks.unshare(for: spec.linux)
             channel = try ChannelEnds()
             // The cgroup namespace comes when the child has joined its cgroups: its root is where the caller is then.
             let flags = spec.linux.namespaces.subtracting([.cgroup, .time])
@@ -72,6 +75,7 @@ public struct Launch: Sendable {
                 try clone(flags, intoCgroup: cgroup)
             }
         } catch {
+            clocks.comeBackAfterFailure()
             place.comeBackAfterFailure()
             throw error
         }
@@ -82,6 +86,7 @@ public struct Launch: Sendable {
         case .parent(let handle):
             channel.child = nil
             let process = StartedProcess(handle: handle, channel: channel.parent!, terminal: root.terminal)
+            try clocks.comeBack()
             try place.comeBack()
             try process.release(maps: spec.linux.idMappings, process: spec.process)
             return process
@@ -96,20 +101,40 @@ public struct Launch: Sendable {
         }
     }
 
+    private mutating func resolveUser(in root: SharedFD) throws(CtrError) {
+        guard let userName else { return }
+        try entry.setUser(userName, root: root)
+    }
+}
+
+/// The time namespace of ctr while its next child is to be born into another one: see time_namespaces(7).
+private struct HostClocks: ~Copyable {
+    private var namespace: SharedFD?
+
     /// Children are born into the time namespace that their parent has unshared, so its clocks can be set before.
-    private func makeTimeNamespace() throws(CtrError) {
-        guard let offsets = spec.linux.timeOffsets else { return }
+    mutating func unshare(for linux: LinuxSpec) throws(CtrError) {
+        guard linux.namespaces.contains(.time) || linux.timeOffsets != nil else { return }
+        let offsets = linux.timeOffsets ?? TimeOffsets(monotonic: 0, boottime: 0)
+        namespace = try describing("time namespace", code: .failed, step: "set clocks") { () throws(SysError) in
+            SharedFD(try open("/proc/self/ns/time", .readOnly))
+        }
         try describing("time namespace", code: .failed, step: "set clocks") { () throws(SysError) in
-            try unshare(.time)
+            try Kernel.unshare(.time)
             let text = "monotonic \(Nanoseconds(offsets.monotonic))\nboottime \(Nanoseconds(offsets.boottime))\n"
             try open("/proc/self/timens_offsets", .writeOnly).writeAll(Array(text.utf8))
         }
     }
 
-    private mutating func resolveUser(in root: SharedFD) throws(CtrError) {
-        guard let userName else { return }
-        try entry.setUser(userName, root: root)
+    /// Later children, and this process itself when it executes another program, have the host's clocks again.
+    borrowing func comeBack() throws(CtrError) {
+        guard let namespace else { return }
+        try describing("return to the host's clocks", code: .failed) { () throws(SysError) in
+            try namespace.fd.join(.time)
+        }
     }
+
+    /// After a failure that is reported itself.
+    borrowing func comeBackAfterFailure() { try? comeBack() }
 }
 
 /// Seconds and nanoseconds as /proc/PID/timens_offsets wants them, the nanoseconds never negative.
@@ -156,6 +181,7 @@ struct HostPlace: ~Copyable {
             try unshare(.mount)
             do throws(SysError) { try makeMountsPrivate() } catch {
                 try place.namespace.join(.mount)
+                try place.directory.makeWorkingDirectory()
                 throw error
             }
             return place

@@ -8,6 +8,8 @@ struct RootBuilder: ~Copyable {
     let spec: Spec
     /// The user namespace by which mounts are mapped; nil for the host's ids.
     let userns: SharedFD?
+    /// See ``Launch/layersByPath``.
+    let layersByPath: Bool
 
     /// The host's id of the guest's root.
     var owner: UInt32 { spec.linux.idMappings.first { $0.container == 0 }?.host ?? 0 }
@@ -56,15 +58,21 @@ struct RootBuilder: ~Copyable {
 
     private borrowing func makeRoot(attachingLayersTo point: borrowing FD) throws(CtrError) -> FD {
         guard let disk = spec.root.disk else {
+            guard spec.root.layers.count == 1 else {
+                throw CtrError(
+                    .config, "root of the VPS: \(spec.root.layers.count) layers without a disk (exactly 1 can be written to)",
+                    step: "mount root")
+            }
             return try layer(spec.root.layers[0], readOnly: false)
         }
         var lowers: [SharedFD] = []
         for path in spec.root.layers.reversed() { lowers.append(SharedFD(try layer(path, readOnly: true))) }
         let upper = SharedFD(try layer(disk, readOnly: false))
         let overlay = OverlayMount(lowers: lowers, disk: upper, volatile: spec.root.volatile)
+        let byPath = layersByPath
         return try describing("overlay over \(spec.root.layers.joined(separator: ":"))", step: "mount root") {
             () throws(SysError) in
-            try overlay.mount(attachingLayersTo: point)
+            try byPath ? overlay.mountByPaths(attachingLayersTo: point) : overlay.mount(attachingLayersTo: point)
         }
     }
 

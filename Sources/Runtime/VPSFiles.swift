@@ -7,7 +7,7 @@ internal import Model
 ///
 ///     $CTR_ROOT/vps/NAME/    kept:       config.json  disk/upper  disk/work  log/console.log  last.json
 ///                            ephemeral:  upper  work  log/console.log
-///     $CTR_STATE/NAME/       state.json  lock         (the supervisor holds a lock on the directory itself)
+///     $CTR_STATE/NAME/       state.json   (the supervisor holds a lock on the directory itself)
 struct VPSFiles {
     let name: String
     let host: Host

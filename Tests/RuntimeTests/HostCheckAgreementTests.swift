@@ -37,7 +37,15 @@ import Testing
     func checkAgreesWithRun(_ restriction: Restriction) throws {
         try HostCheckFixture.with { fixture in
             let ctr = String(try HostCheckFixture.probe.dropLast("check-probe".count)) + "ctr"
-            let base = [ctr, "--root", fixture.root, "--state", fixture.state]
+            // Its own registry of id ranges, so that the host's stays as it is.
+            try Kernel.open(fixture.path, [.directory]).replaceFile(
+                "ctr.json", Array("{\"idRegistry\": \"\(fixture.path)/ids\"}".utf8), durable: false)
+            let base = [
+                "/usr/bin/env", "CTR_CONFIG=\(fixture.path)/ctr.json", ctr, "--root", fixture.root, "--state",
+                fixture.state,
+            ]
+            // Takes the empty cgroup above the VPSs' own away.
+            defer { _ = try? HostCheckFixture.execute(base[0], Array(base.dropFirst()) + ["host", "recover"]) }
             let made = try HostCheckFixture.execute(
                 "/bin/sh",
                 [

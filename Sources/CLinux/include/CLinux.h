@@ -156,8 +156,10 @@ static inline long ctr_clone3(uint64_t flags, int *_Nullable pidfd, int exit_sig
                               .cgroup = (uint64_t)(cgroup >= 0 ? cgroup : 0)};
     return ctr_ret(syscall(SYS_clone3, &args, sizeof args));
 }
-static int ctr_pause_forever(void *_Nullable unused) {
-    (void)unused;
+static int ctr_pause_forever(void *_Nullable parent) {
+    // Never longer than its parent, which may be killed at any moment, also before this line.
+    syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (syscall(SYS_getppid) != (long)(intptr_t)parent) syscall(SYS_exit, 0);
     for (;;) syscall(SYS_pause);
     return 0;
 }
@@ -165,7 +167,7 @@ static int ctr_pause_forever(void *_Nullable unused) {
 // (CLONE_VM: no page table is copied) on a stack of its own, which Swift cannot express.
 static inline long ctr_clone_userns_holder(void *stack, size_t size, int *pidfd) {
     return ctr_ret(clone(ctr_pause_forever, (char *)stack + size, CLONE_VM | CLONE_NEWUSER | CLONE_PIDFD | SIGCHLD,
-                         NULL, pidfd));
+                         (void *)(intptr_t)syscall(SYS_getpid), pidfd));
 }
 static inline long ctr_unshare(int flags) { return ctr_ret(syscall(SYS_unshare, flags)); }
 static inline long ctr_setns(int fd, int flags) { return ctr_ret(syscall(SYS_setns, fd, flags)); }
