@@ -23,8 +23,8 @@ extension VPSOptions {
         case "--ulimit": ulimits.append(try Ulimit.parse(value))
         case "--mount": mounts.append(try VPSOptions.mount(option, value))
         case "--device": devices.append(try VPSOptions.device(option, value))
-        case "--cap-add": capAdd += VPSOptions.list(value)
-        case "--cap-drop": capDrop += VPSOptions.list(value)
+        case "--cap-add": capAdd += try VPSOptions.list(option, value)
+        case "--cap-drop": capDrop += try VPSOptions.list(option, value)
         case "--seccomp":
             seccomp = SeccompChoice(text: try VPSOptions.text(option, value))
         case "--userns": userns = try VPSOptions.choice(option, value)
@@ -79,8 +79,10 @@ extension VPSOptions {
         return value
     }
 
-    private static func list(_ value: String) -> [String] {
-        value.split(separator: ",").map(String.init)
+    private static func list(_ option: String, _ value: String) throws(CtrError) -> [String] {
+        let names = value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        if names.contains("") { throw CtrError(.usage, "\(option) '\(value.escaped)': an empty name") }
+        return names
     }
 
     /// `SRC:DST[:ro|rw]`.

@@ -29,17 +29,25 @@ public struct Exec: Sendable, Equatable {
         try Isolation.guardProgram(target.config.userns)
         let process: StartedProcess
         do throws(CtrError) {
-            process = try start(target, host: host)
-            try process.execute()
+            process = try execute(target, host: host)
         } catch {
-            // Whatever step it was that found no namespace, cgroup or process any more.
-            if target.process.handle.hasEnded {
+            // Whatever step it was that found no namespace, cgroup or process any more. The kernel kills all others of
+            // a pid namespace, ours too, before its first process has ended: then there is something to wait for.
+            let vanished = error.errno == nil || error.errno == Errno.noProcess || error.errno == Errno.connectionReset
+            if (try? target.process.handle.awaitEnd(milliseconds: vanished ? 1000 : 0)) == true {
                 throw CtrError(.failed, "exec \(name): the VPS has just ended", step: error.step, errno: error.errno)
             }
             throw error
         }
         let relay = try process.terminal.map { (terminal) throws(CtrError) in try Relay.user(of: terminal) }
         return try Supervisor(process, signals: signals, relay: relay, isInit: false).run().code
+    }
+
+    /// Has no child any more where it throws.
+    private func execute(_ target: borrowing RunningTarget, host: Host) throws(CtrError) -> StartedProcess {
+        let process = try start(target, host: host)
+        try process.execute()
+        return process
     }
 
     private func start(_ target: borrowing RunningTarget, host: Host) throws(CtrError) -> StartedProcess {
