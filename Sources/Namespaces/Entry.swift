@@ -37,7 +37,7 @@ public struct Entry: Sendable {
         step = "drop privileges"
         try dropPrivileges(step: &step)
         // Last: changing ids clears it. The parent may have ended before; the closed channel says so at its next use.
-        if let signal = parentDeathSignal { try CurrentProcess.setParentDeathSignal(signal) }
+        try CurrentProcess.setParentDeathSignal(parentDeathSignal ?? 0)
         step = ChildFailure.executing
         try execute()
     }

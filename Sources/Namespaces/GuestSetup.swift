@@ -35,6 +35,8 @@ struct GuestSetup: ~Copyable {
         // The guest may not look at us before we have become it: /proc/PID of a process that is not dumpable belongs to
         // the host's root (CVE-2016-8649, CVE-2019-5736). The exec makes it dumpable again.
         try CurrentProcess.setDumpable(false)
+        // Until the exec nobody needs us without the parent, whose lock we hold a copy of.
+        try CurrentProcess.setParentDeathSignal(Signal.kill)
         try expect(.go)
         let linux = launch.spec.linux
         step = "find root"
@@ -43,6 +45,8 @@ struct GuestSetup: ~Copyable {
         if linux.namespaces.contains(.user) {
             step = "become root of the VPS"
             try Identity.become(user: 0, group: 0, groups: [])
+            // A change of ids has cleared it.
+            try CurrentProcess.setParentDeathSignal(Signal.kill)
         }
         step = "join cgroup"
         for tasks in launch.cgroup.joinFiles { try tasks.fd.writeAll([UInt8(ascii: "0")]) }
