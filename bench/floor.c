@@ -231,10 +231,13 @@ static void mask(int root) {
         struct stat status;
         CHECK(fstat(target, &status));
         if (S_ISDIR(status.st_mode)) {
-            if (empty < 0)
+            if (empty < 0) {
                 empty = fs_mount(fs_open("tmpfs"),
                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-            attach(tree(empty, "", AT_EMPTY_PATH), target);
+                attach(empty, target);
+            } else {
+                attach(tree(empty, "", AT_EMPTY_PATH), target);
+            }
         } else {
             attach(tree(root, "dev/null", 0), target);
         }

@@ -55,8 +55,13 @@ if [ $action = shell ]; then
 fi
 : >"$events"
 status=0
+# In the background, so that a signal to this script is taken at once and ends the machine too.
+trap 'exit 143' INT TERM
 timeout --kill-after=10 "${LAB_SECONDS:-900}" \
-    "${qemu[@]}" -serial "file:$work/console" -serial "file:$events" </dev/null || status=$?
+    "${qemu[@]}" -serial "file:$work/console" -serial "file:$events" </dev/null &
+machine=$!
+trap 'kill $machine 2>/dev/null || true; rm -rf "$work"' EXIT
+wait $machine || status=$?
 # Control sequences of a terminal that is none.
 sed -E 's/\x1b\[[0-9;?]*[a-zA-Z]|\r//g' "$work/console"
 if [ $status != 0 ]; then

@@ -132,9 +132,13 @@ struct GuestMounts {
                 if empty == nil {
                     let context = try FileSystemContext("tmpfs")
                     try context.set("size", "4k")
-                    empty = try context.mount([.readOnly, .noSuid, .noDev, .noExec])
+                    let first = try context.mount([.readOnly, .noSuid, .noDev, .noExec])
+                    // Attached before it is copied: Linux up to 6.14 copies only what is in this namespace.
+                    try first.attach(to: target)
+                    empty = consume first
+                } else {
+                    try empty!.cloneMount().attach(to: target)
                 }
-                try empty!.cloneMount().attach(to: target)
             } else {
                 // Of our own tmpfs, where the guest has had no time to put anything else (CVE-2025-31133).
                 let null = try RootPath.locate("dev/null", in: root)
