@@ -17,7 +17,8 @@ import Testing
         try Fixture.with { (f) throws in
             for round in 0..<20 {
                 let name = f.name("\(round)")
-                let run = try f.start(f.program, ["run"] + options + ["--name", name, "minimal", "sh", "-c", "sleep 0.02"])
+                let run = try f.start(
+                    f.program, ["run"] + options + ["--name", name, "minimal", "sh", "-c", "sleep 0.02"])
                 CurrentProcess.sleep(milliseconds: Int.random(in: 0...60))
                 try? run.signal(Signal.kill)
                 try run.wait()
@@ -34,7 +35,8 @@ import Testing
 
     @Test func killedWhileItRuns() throws {
         try Fixture.with { (f) throws in
-            let run = try f.start("run", "--name", f.name(), "minimal", "sh", "-c", "sleep 1000 & sleep 1000 & echo ready; wait")
+            let run = try f.start(
+                "run", "--name", f.name(), "minimal", "sh", "-c", "sleep 1000 & sleep 1000 & echo ready; wait")
             try run.awaitOutput("ready")
             try run.signal(Signal.kill)
             try run.wait()
@@ -47,7 +49,9 @@ import Testing
     /// A first process that has changed its user loses the signal that it would get at its parent's death.
     @Test func killedWhileAnotherUserRuns() throws {
         try Fixture.with { (f) throws in
-            let run = try f.start("run", "--name", f.name(), "minimal", "sh", "-c", "echo ready; exec setpriv --nnp sleep 1000 || exec sleep 1000")
+            let run = try f.start(
+                "run", "--name", f.name(), "minimal", "sh", "-c",
+                "echo ready; exec setpriv --nnp sleep 1000 || exec sleep 1000")
             try run.awaitOutput("ready")
             try run.signal(Signal.kill)
             try run.wait()
@@ -68,7 +72,8 @@ import Testing
     /// The VPS lives on; the next verb notices and takes over.
     @Test func supervisorOfAKeptOne() throws {
         try Fixture.with { (f) throws in
-            try f.ctr("run", "-d", "--keep", "--name", f.name(), "minimal", "sh", "-c", "echo ready; exec sleep 1000").succeeds()
+            try f.ctr("run", "-d", "--keep", "--name", f.name(), "minimal", "sh", "-c", "echo ready; exec sleep 1000")
+                .succeeds()
             let supervisor = try f.supervisorPid(f.name())
             try ProcessHandle(pid: supervisor).signal(Signal.kill)
             #expect(until(10) { !f.exists("/proc/\(supervisor)/ns/pid") })
@@ -105,7 +110,8 @@ import Testing
     @Test func supervisorAndInit() throws {
         try Fixture.with { (f) throws in
             for options in [["--keep"], []] {
-                try f.start(f.program, ["run", "-d"] + options + ["--name", f.name(), "minimal", "sleep", "1000"]).wait().succeeds()
+                try f.start(f.program, ["run", "-d"] + options + ["--name", f.name(), "minimal", "sleep", "1000"])
+                    .wait().succeeds()
                 let first = try f.initPid(f.name())
                 try ProcessHandle(pid: f.supervisorPid(f.name())).signal(Signal.kill)
                 try? ProcessHandle(pid: first).signal(Signal.kill)
@@ -135,7 +141,10 @@ import Testing
         try Fixture.with { (f) throws in
             for round in 0..<10 {
                 let name = f.name("\(round)")
-                try f.ctr("run", "--keep", "--name", name, "minimal", "sh", "-c", "for i in $(seq 200); do mkdir -p /d$i/e; done").succeeds()
+                try f.ctr(
+                    "run", "--keep", "--name", name, "minimal", "sh", "-c",
+                    "for i in $(seq 200); do mkdir -p /d$i/e; done"
+                ).succeeds()
                 let destroy = try f.start("destroy", name)
                 CurrentProcess.sleep(milliseconds: Int.random(in: 0...20))
                 try? destroy.signal(Signal.kill)

@@ -10,8 +10,11 @@ import Testing
     @Test func joinsAllNamespaces() throws {
         try Fixture.with { (f) throws in
             try running(f)
-            let script = (IsolationTests.kinds + ["pid_for_children"]).map { "readlink /proc/self/ns/\($0)" }.joined(separator: "; ")
-            let host = try f.sh("for k in \(IsolationTests.kinds.joined(separator: " ")); do readlink /proc/\(f.initPid(f.name()))/ns/$k; done").lines
+            let script = (IsolationTests.kinds + ["pid_for_children"]).map { "readlink /proc/self/ns/\($0)" }.joined(
+                separator: "; ")
+            let host = try f.sh(
+                "for k in \(IsolationTests.kinds.joined(separator: " ")); do readlink /proc/\(f.initPid(f.name()))/ns/$k; done"
+            ).lines
             let inside = try f.ctr("exec", f.name(), "--", "sh", "-c", script).succeeds().lines
             #expect(Array(inside.prefix(IsolationTests.kinds.count)) == host)
             #expect(inside.last == inside.first?.replacing("pid:", with: "pid:"))
@@ -22,7 +25,8 @@ import Testing
     @Test func joinsCgroupCapabilitiesFilterAndLimits() throws {
         try Fixture.with { (f) throws in
             try running(f, "--cap-drop CHOWN --ulimit nofile=100:100 --pids 50")
-            let script = "grep -E '^(Cap|Seccomp:|Uid|Gid|Groups|SigIgn|SigBlk)' /proc/N/status; cat /proc/N/cgroup; grep files /proc/N/limits; cat /proc/N/oom_score_adj"
+            let script =
+                "grep -E '^(Cap|Seccomp:|Uid|Gid|Groups|SigIgn|SigBlk)' /proc/N/status; cat /proc/N/cgroup; grep files /proc/N/limits; cat /proc/N/oom_score_adj"
             let first = try f.ctr("exec", f.name(), "--", "sh", "-c", script.replacing("N", with: "1")).succeeds().out
             let own = try f.ctr("exec", f.name(), "--", "sh", "-c", script.replacing("N", with: "self")).succeeds().out
             #expect(first == own)
@@ -38,7 +42,9 @@ import Testing
             #expect(try f.ctr("exec", f.name(), "--", "cat", "/proc/1/cmdline").out.hasPrefix("sleep"))
             #expect(try f.ctr("exec", f.name(), "--", "hostname").line == f.name())
             // A session of its own, which no other process of the VPS is in.
-            let run = try f.ctr("exec", f.name(), "--", "sh", "-c", "read a b c d e f g < /proc/$$/stat; [ $a = $e ] && [ $a = $f ] && echo leader")
+            let run = try f.ctr(
+                "exec", f.name(), "--", "sh", "-c",
+                "read a b c d e f g < /proc/$$/stat; [ $a = $e ] && [ $a = $f ] && echo leader")
             #expect(run.line == "leader", "\(run.both)")
             try f.ctr("destroy", "--force", f.name()).succeeds()
         }
@@ -50,7 +56,10 @@ import Testing
             let run = try f.sh("SECRET=x exec $CTR exec $N-a -e B=3 -e 'C=x y' -- env").succeeds()
             for line in ["A=1", "B=3", "C=x y"] { #expect(run.lines.contains(line), "\(run.out)") }
             #expect(!run.out.contains("SECRET") && !run.lines.contains("B=2") && !run.out.contains("CTR_"))
-            let user = try f.ctr("exec", f.name(), "-u", "daemon", "-w", "/etc", "--", "sh", "-c", "echo $(id -u) $(id -g) $PWD $HOME; grep CapEff /proc/self/status").succeeds()
+            let user = try f.ctr(
+                "exec", f.name(), "-u", "daemon", "-w", "/etc", "--", "sh", "-c",
+                "echo $(id -u) $(id -g) $PWD $HOME; grep CapEff /proc/self/status"
+            ).succeeds()
             #expect(user.lines.first == "1 1 /etc /usr/sbin", "\(user.both)")
             #expect(user.lines.last == "CapEff:\t0000000000000000")
             #expect(try f.ctr("exec", f.name(), "-u", "7:8", "--", "id", "-G").line == "8")
@@ -92,7 +101,8 @@ import Testing
             try plain.awaitOutput("ready")
             try plain.signal(number)
             #expect(try plain.wait().status == 128 + number)
-            let handled = try f.start("exec", f.name(), "--", "sh", "-c", "trap 'exit 9' \(number); echo ready; while :; do sleep 0.05; done")
+            let handled = try f.start(
+                "exec", f.name(), "--", "sh", "-c", "trap 'exit 9' \(number); echo ready; while :; do sleep 0.05; done")
             try handled.awaitOutput("ready")
             try handled.signal(number)
             #expect(try handled.wait().status == 9)
@@ -136,14 +146,17 @@ import Testing
     func racingWithTheEnd() throws {
         try Fixture.with { (f) throws in
             for round in 1...30 {
-                try f.sh("$CTR run -d --name $N-\(round) minimal sh -c 'sleep 0.0\(Int.random(in: 10...99))'").succeeds()
+                try f.sh("$CTR run -d --name $N-\(round) minimal sh -c 'sleep 0.0\(Int.random(in: 10...99))'")
+                    .succeeds()
                 while true {
                     let run = try f.ctr("exec", f.name("\(round)"), "--", "true", timeout: 10)
                     if run.status == 0 { continue }
                     #expect(run.status == 125 || run.status == 137, "round \(round): \(run.both)")
                     if run.status == 125 {
                         #expect(run.err.hasPrefix("ctr: ") && run.err.split(separator: "\n").count == 1, "\(run.err)")
-                        let clear = ["no such VPS", "not running", "ended", "destroyed"].contains { run.err.contains($0) }
+                        let clear = ["no such VPS", "not running", "ended", "destroyed"].contains {
+                            run.err.contains($0)
+                        }
                         #expect(clear, "round \(round): \(run.err)")
                     }
                     break
@@ -156,12 +169,18 @@ import Testing
     @Test func hostileGuest() throws {
         try Fixture.with { (f) throws in
             try running(f)
-            try f.ctr("exec", f.name(), "--", "sh", "-c", "rm /etc/passwd; mkfifo /etc/passwd; rm /etc/group; ln -s /proc/kmsg /etc/group").succeeds()
+            try f.ctr(
+                "exec", f.name(), "--", "sh", "-c",
+                "rm /etc/passwd; mkfifo /etc/passwd; rm /etc/group; ln -s /proc/kmsg /etc/group"
+            ).succeeds()
             try f.ctr("exec", f.name(), "-u", "daemon", "--", "id", timeout: 10).fails(125)
             let run = try f.ctr("exec", f.name(), "-u", "5", "--", "id", "-u", timeout: 10)
             #expect(run.status == 125 || run.line == "5", "\(run.both)")
             // A proc of lies over the real one, and a pts that is a directory.
-            _ = try f.ctr("exec", f.name(), "--", "sh", "-c", "mount -t tmpfs none /proc; mkdir -p /proc/self/fd /proc/1; umount -l /dev/pts; mkdir -p /dev/pts; ln -s /etc/hostname /dev/pts/ptmx")
+            _ = try f.ctr(
+                "exec", f.name(), "--", "sh", "-c",
+                "mount -t tmpfs none /proc; mkdir -p /proc/self/fd /proc/1; umount -l /dev/pts; mkdir -p /dev/pts; ln -s /etc/hostname /dev/pts/ptmx"
+            )
             let after = try f.ctr("exec", f.name(), "--", "sh", "-c", "echo in; echo $$ > /dev/null", timeout: 10)
             #expect(after.lines == ["in"] || after.status == 125, "\(after.both)")
             let pty = try Pty(f, "$CTR exec $N-a -t -- true; echo status $?")

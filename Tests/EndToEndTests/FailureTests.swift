@@ -6,7 +6,9 @@ import Testing
     @Test func noTemplate() throws {
         try Fixture.with { (f) throws in
             try f.ctr("run", "no-such", "true").fails(125, words: "no-such", "ctr template list")
-            for name in ["../minimal", "minimal/rootfs", ".", "", "Minimal"] { try f.ctr("run", name, "true").fails(125) }
+            for name in ["../minimal", "minimal/rootfs", ".", "", "Minimal"] {
+                try f.ctr("run", name, "true").fails(125)
+            }
         }
     }
 
@@ -55,7 +57,8 @@ import Testing
     @Test func limitsHold() throws {
         try Fixture.with { (f) throws in
             let run = try f.ctr(
-                "run", "--memory", "32M", "--swap", "0", "minimal", "sh", "-c", "head -c 200M /dev/zero | tail -c 100M | wc -c; echo survived; exit 3", timeout: 60)
+                "run", "--memory", "32M", "--swap", "0", "minimal", "sh", "-c",
+                "head -c 200M /dev/zero | tail -c 100M | wc -c; echo survived; exit 3", timeout: 60)
             #expect(run.line != "104857600\nsurvived", "\(run.both)")
             let sets = try f.ctr("run", "--cpuset", "0", "minimal", "grep", "Cpus_allowed_list", "/proc/self/status")
             #expect(sets.line.hasSuffix("\t0"), "\(sets.both)")
@@ -65,7 +68,9 @@ import Testing
     @Test func outOfMemoryIsSaid() throws {
         try Fixture.with { (f) throws in
             // The first process itself is what takes the memory.
-            let run = try f.ctr("run", "--memory", "16M", "--swap", "0", "minimal", "awk", "BEGIN { s = \"xxxxxxxxxxxxxxxx\"; while (1) s = s s }", timeout: 60)
+            let run = try f.ctr(
+                "run", "--memory", "16M", "--swap", "0", "minimal", "awk",
+                "BEGIN { s = \"xxxxxxxxxxxxxxxx\"; while (1) s = s s }", timeout: 60)
             #expect(run.status == 137, "\(run.both)")
             #expect(run.err.contains("memory"), "\(run.err)")
         }
@@ -87,10 +92,15 @@ import Testing
             let place = "/tmp/\(f.prefix)-open"
             f.atEnd { _ = try? f.sh("rm -rf \(place)") }
             try f.sh("mkdir -m 755 \(place) && cp $CTR \(place)/ctr && chmod 755 \(place)/ctr").succeeds()
-            for (root, state) in [("/var/lib/ctr", "/run/ctr"), (f.root, f.state), (place + "/root", place + "/state")] {
-                let run = try f.sh("CTR_ROOT=\(root) CTR_STATE=\(state) setpriv --reuid 65534 --regid 65534 --clear-groups \(place)/ctr run minimal true")
+            for (root, state) in [("/var/lib/ctr", "/run/ctr"), (f.root, f.state), (place + "/root", place + "/state")]
+            {
+                let run = try f.sh(
+                    "CTR_ROOT=\(root) CTR_STATE=\(state) setpriv --reuid 65534 --regid 65534 --clear-groups \(place)/ctr run minimal true"
+                )
                 run.fails(125, words: root.hasPrefix(place) ? "not found" : "root")
-                let list = try f.sh("CTR_ROOT=\(root) CTR_STATE=\(state) setpriv --reuid 65534 --regid 65534 --clear-groups \(place)/ctr list")
+                let list = try f.sh(
+                    "CTR_ROOT=\(root) CTR_STATE=\(state) setpriv --reuid 65534 --regid 65534 --clear-groups \(place)/ctr list"
+                )
                 #expect(list.status != 0 && list.err.hasPrefix("ctr: "), "\(list.both)")
             }
         }
@@ -149,7 +159,8 @@ import Testing
         try Fixture.with { (f) throws in
             let run = try onDisk(
                 f, "size=20m",
-                "mkdir small/root/vps small/state; mount -o remount,ro none small; $CTR run minimal echo no; echo status $?; $CTR run -d minimal true; echo status $?")
+                "mkdir small/root/vps small/state; mount -o remount,ro none small; $CTR run minimal echo no; echo status $?; $CTR run -d minimal true; echo status $?"
+            )
             #expect(run.lines == ["status 125", "status 125"], "\(run.both)")
             #expect(run.err.lowercased().contains("read-only"), "\(run.err)")
         }
@@ -160,7 +171,9 @@ import Testing
             // Whatever is missing first, it is an error and no crash.
             for number in [3, 5, 8, 12, 16] {
                 let run = try f.sh("ulimit -n \(number); exec $CTR run minimal true")
-                #expect(run.status == 125 || run.status == 0 || run.status == 127, "\(number): \(run.status ?? -1) \(run.both)")
+                #expect(
+                    run.status == 125 || run.status == 0 || run.status == 127,
+                    "\(number): \(run.status ?? -1) \(run.both)")
                 #expect(!run.err.contains("Fatal error"), "\(run.err)")
             }
         }
@@ -168,7 +181,9 @@ import Testing
 
     @Test func brokenSettings() throws {
         try Fixture.with { (f) throws in
-            for text in ["{", "[]", "{\"idPol\": 1}", "{\"idPool\": {\"base\": 5, \"count\": 1}}", "{\"idRegistry\": 7}"] {
+            for text in [
+                "{", "[]", "{\"idPol\": 1}", "{\"idPool\": {\"base\": 5, \"count\": 1}}", "{\"idRegistry\": 7}",
+            ] {
                 try f.write("config.json", text)
                 try f.ctr("run", "minimal", "true").fails(125, words: text.contains("base") ? "id pool" : "config.json")
             }

@@ -67,7 +67,9 @@ final class Fixture {
 
     /// A file's text; a relative path is below the test's directory.
     func text(_ name: String) throws -> String {
-        String(decoding: try Kernel.open(name.hasPrefix("/") ? name : "\(path)/\(name)", [.readOnly]).readAll(), as: UTF8.self)
+        String(
+            decoding: try Kernel.open(name.hasPrefix("/") ? name : "\(path)/\(name)", [.readOnly]).readAll(),
+            as: UTF8.self)
     }
 
     func exists(_ name: String) -> Bool {
@@ -179,7 +181,8 @@ struct SharedTemplate: Sendable {
             ], base: "\(path)/build", input: nil
         ).wait(120)
         guard built.status == 0 else {
-            throw Missing(description: "template build rootfs-templates/minimal: status \(built.status ?? -1): \(built.both)")
+            throw Missing(
+                description: "template build rootfs-templates/minimal: status \(built.status ?? -1): \(built.both)")
         }
         return SharedTemplate(path: path, program: program)
     }

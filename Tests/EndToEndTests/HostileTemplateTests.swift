@@ -61,9 +61,13 @@ import Testing
     @Test func linksInDevProcAndSys() throws {
         try tryOut([
             Attempt(
-                change: "rm -rf ./dev; mkdir dev; ln -s ../proc/sys/kernel/core_pattern dev/null; ln -s VICTIM/file dev/console; ln -s VICTIM dev/pts; ln -s VICTIM dev/shm; ln -s VICTIM dev/mqueue; ln -s VICTIM/file dev/ptmx"),
+                change:
+                    "rm -rf ./dev; mkdir dev; ln -s ../proc/sys/kernel/core_pattern dev/null; ln -s VICTIM/file dev/console; ln -s VICTIM dev/pts; ln -s VICTIM dev/shm; ln -s VICTIM dev/mqueue; ln -s VICTIM/file dev/ptmx"
+            ),
             Attempt(
-                change: "mkdir -p proc sys/fs; ln -s VICTIM/file proc/kcore; ln -s VICTIM proc/sys; ln -s VICTIM sys/firmware; ln -s VICTIM sys/fs/cgroup"),
+                change:
+                    "mkdir -p proc sys/fs; ln -s VICTIM/file proc/kcore; ln -s VICTIM proc/sys; ln -s VICTIM sys/firmware; ln -s VICTIM sys/fs/cgroup"
+            ),
         ])
     }
 
@@ -87,7 +91,8 @@ import Testing
     @Test func workingDirectoriesAndCommands() throws {
         try tryOut([
             Attempt(change: "ln -s VICTIM w", options: "--workdir /w", command: "sh -c 'cat file; echo started'"),
-            Attempt(change: "ln -s /proc/self/fd/7 w", options: "--workdir /w", command: "sh -c 'cat file; echo started'"),
+            Attempt(
+                change: "ln -s /proc/self/fd/7 w", options: "--workdir /w", command: "sh -c 'cat file; echo started'"),
             Attempt(
                 change: "ln -s ../../../../../../../..VICTIM w", options: "--workdir /w",
                 command: "sh -c 'cat file; echo started'"),
@@ -98,8 +103,12 @@ import Testing
 
     @Test func mountsThatLeadOut() throws {
         try tryOut([
-            Attempt(change: "ln -s VICTIM m", options: "--mount /usr/share:/m", command: "sh -c 'ls /m/doc >/dev/null; echo started'"),
-            Attempt(change: "ln -s VICTIM/file m", options: "--mount /etc/passwd:/m", command: "sh -c 'cat /m >/dev/null; echo started'"),
+            Attempt(
+                change: "ln -s VICTIM m", options: "--mount /usr/share:/m",
+                command: "sh -c 'ls /m/doc >/dev/null; echo started'"),
+            Attempt(
+                change: "ln -s VICTIM/file m", options: "--mount /etc/passwd:/m",
+                command: "sh -c 'cat /m >/dev/null; echo started'"),
             Attempt(change: "mkdir -p a; ln -s VICTIM a/b", options: "--mount /usr/share:/a/b/new/place"),
             Attempt(change: "rm -rf ./dev; ln -s VICTIM dev", options: "--device /dev/fuse"),
         ])
@@ -111,7 +120,9 @@ import Testing
         try Fixture.with { (f) throws in
             try f.sh("mkdir victim; echo untouched > victim/file").succeeds()
             try f.plantTemplate("evil")
-            try f.sh("cd root/templates/evil; mv rootfs ../../gone; ln -s \(target.replacing("VICTIM", with: f.path + "/victim")) rootfs").succeeds()
+            try f.sh(
+                "cd root/templates/evil; mv rootfs ../../gone; ln -s \(target.replacing("VICTIM", with: f.path + "/victim")) rootfs"
+            ).succeeds()
             let run = try f.ctr("run", "evil", "sh", "-c", "ls -a / > /dev/null; echo started")
             #expect(run.status == 125 || run.status == 127, "\(run.both)")
             #expect(run.out == "")
@@ -144,7 +155,8 @@ import Testing
             for (name, change) in [
                 ("a", "rm -rf dev; ln -s \(f.path)/victim dev"), ("b", "rm -rf proc; ln -s /etc proc"),
                 ("c", "rm -rf sys; ln -s / sys"), ("d", "rm etc/passwd; mkfifo etc/passwd"),
-                ("e", "rm etc/passwd; ln -s /proc/kmsg etc/passwd"), ("f", "mkdir -p dev; rm -f dev/null; ln -s ../proc/sys/kernel/core_pattern dev/null"),
+                ("e", "rm etc/passwd; ln -s /proc/kmsg etc/passwd"),
+                ("f", "mkdir -p dev; rm -f dev/null; ln -s ../proc/sys/kernel/core_pattern dev/null"),
                 ("g", "printf '#!/proc/self/exe\\n' > bin/x; chmod 755 bin/x"),
             ] {
                 let made = try f.template("evil-\(name)", change)
@@ -156,7 +168,10 @@ import Testing
                 #expect(run.line == "started" || run.status == 125, "\(name): \(run.both)")
             }
             #expect(try f.sh("ls -A victim; cat victim/file").lines == ["file", "untouched"])
-            #expect(try f.sh("ls root/templates | grep -v -x -e minimal -e 'evil-.'; ls -A root/templates | grep '^\\.' | grep -v -x .lock").out == "")
+            #expect(
+                try f.sh(
+                    "ls root/templates | grep -v -x -e minimal -e 'evil-.'; ls -A root/templates | grep '^\\.' | grep -v -x .lock"
+                ).out == "")
         }
     }
 }

@@ -17,8 +17,11 @@ import Testing
 
     @Test func twoRunningOnesShareNoNamespaceAndNoIDs() throws {
         try Fixture.with { (f) throws in
-            let script = Self.kinds.map { "readlink /proc/self/ns/\($0)" }.joined(separator: "; ") + "; cat /proc/self/uid_map"
-            for word in ["a", "b"] { try f.ctr("run", "-d", "--name", f.name(word), "minimal", "sleep", "1000").succeeds() }
+            let script =
+                Self.kinds.map { "readlink /proc/self/ns/\($0)" }.joined(separator: "; ") + "; cat /proc/self/uid_map"
+            for word in ["a", "b"] {
+                try f.ctr("run", "-d", "--name", f.name(word), "minimal", "sleep", "1000").succeeds()
+            }
             let a = try f.ctr("exec", f.name("a"), "--", "sh", "-c", script).succeeds().lines
             let b = try f.ctr("exec", f.name("b"), "--", "sh", "-c", script).succeeds().lines
             for (kind, (one, other)) in zip(Self.kinds, zip(a, b)) { #expect(one != other, "\(kind)") }
@@ -54,7 +57,8 @@ import Testing
 
     @Test func processOneAndNothingOfTheHost() throws {
         try Fixture.with { (f) throws in
-            let run = try f.ctr("run", "minimal", "sh", "-c", "echo $$; ls -d /proc/[0-9]*; cut -d' ' -f5,6 /proc/self/stat; exit 0")
+            let run = try f.ctr(
+                "run", "minimal", "sh", "-c", "echo $$; ls -d /proc/[0-9]*; cut -d' ' -f5,6 /proc/self/stat; exit 0")
             #expect(run.lines.first == "1")
             #expect(run.lines.filter { $0.hasPrefix("/proc/") }.count <= 2, "\(run.both)")
         }
@@ -64,7 +68,7 @@ import Testing
         try Fixture.with { (f) throws in
             // pid, ppid, process group, session of process 1, seen by itself.
             let run = try f.ctr("run", "minimal", "sh", "-c", "read a b c d e f g < /proc/1/stat; echo $a $d $e $f")
-            #expect(run.line == "1 0 1 1" , "\(run.both)")
+            #expect(run.line == "1 0 1 1", "\(run.both)")
         }
     }
 
@@ -98,7 +102,9 @@ import Testing
             #expect(points.first == "/")
             for point in points {
                 #expect(
-                    ["/", "/proc", "/sys", "/dev", "/run", "/tmp"].contains { point == $0 || point.hasPrefix("\($0)/") },
+                    ["/", "/proc", "/sys", "/dev", "/run", "/tmp"].contains {
+                        point == $0 || point.hasPrefix("\($0)/")
+                    },
                     "\(point)")
             }
             #expect(points.filter { $0 == "/" }.count == 1, "\(run.out)")
@@ -113,7 +119,8 @@ import Testing
         try Fixture.with { (f) throws in
             let run = try f.ctr(
                 "run", "minimal", "sh", "-c",
-                "mkdir /m && mount -t tmpfs \(f.prefix) /m && grep -c \(f.prefix) /proc/mounts && mount --bind /etc /mnt && ls /mnt/passwd && umount /mnt && umount /m")
+                "mkdir /m && mount -t tmpfs \(f.prefix) /m && grep -c \(f.prefix) /proc/mounts && mount --bind /etc /mnt && ls /mnt/passwd && umount /mnt && umount /m"
+            )
             #expect(run.status == 0, "\(run.both)")
             #expect(try !f.text("/proc/self/mountinfo").contains(f.prefix + " "))
         }
@@ -121,8 +128,11 @@ import Testing
 
     @Test func writesGoNowhereButToItself() throws {
         try Fixture.with { (f) throws in
-            try f.ctr("run", "minimal", "sh", "-c", "echo changed > /etc/passwd; rm -rf /bin/ls /etc/group; echo x > /new").succeeds()
-            let run = try f.ctr("run", "minimal", "sh", "-c", "ls /bin/ls /etc/group; head -1 /etc/passwd; ls /new").line
+            try f.ctr(
+                "run", "minimal", "sh", "-c", "echo changed > /etc/passwd; rm -rf /bin/ls /etc/group; echo x > /new"
+            ).succeeds()
+            let run = try f.ctr("run", "minimal", "sh", "-c", "ls /bin/ls /etc/group; head -1 /etc/passwd; ls /new")
+                .line
             #expect(run.contains("root:x:0:0"))
             #expect(!run.contains("/new"))
         }
@@ -130,8 +140,13 @@ import Testing
 
     @Test func umaskAndScheduling() throws {
         try Fixture.with { (f) throws in
-            #expect(try f.sh("umask 077; $CTR run minimal sh -c 'umask; touch /tmp/x; stat -c %a /tmp/x'").lines == ["0022", "644"])
-            #expect(try f.sh("umask 077; $CTR run minimal sh -c 'cat /proc/1/oom_score_adj'").line == f.text("/proc/self/oom_score_adj").split(separator: "\n")[0])
+            #expect(
+                try f.sh("umask 077; $CTR run minimal sh -c 'umask; touch /tmp/x; stat -c %a /tmp/x'").lines == [
+                    "0022", "644",
+                ])
+            #expect(
+                try f.sh("umask 077; $CTR run minimal sh -c 'cat /proc/1/oom_score_adj'").line
+                    == f.text("/proc/self/oom_score_adj").split(separator: "\n")[0])
         }
     }
 
@@ -156,15 +171,16 @@ import Testing
                 echo x > null && [ "$(head -c 4 zero | wc -c)" = 4 ] && head -c 4 urandom | wc -c && ! echo x > full
                 readlink fd stdin ptmx
                 """)
-            #expect(run.lines.first.map { Set($0.split(separator: " ")) }?.subtracting(["./console"])
-                == ["./null", "./zero", "./full", "./random", "./urandom", "./tty"], "\(run.both)")
+            #expect(
+                run.lines.first.map { Set($0.split(separator: " ")) }?.subtracting(["./console"])
+                    == ["./null", "./zero", "./full", "./random", "./urandom", "./tty"], "\(run.both)")
         }
     }
 
     @Test func processOneSeesItsCgroupAsTheRoot() throws {
         try Fixture.with { (f) throws in
             let run = try f.ctr("run", "minimal", "cat", "/proc/self/cgroup").succeeds()
-            for line in run.lines { #expect(line.hasSuffix(":/") , "\(line)") }
+            for line in run.lines { #expect(line.hasSuffix(":/"), "\(line)") }
             #expect(try f.ctr("run", "minimal", "sh", "-c", "cat /sys/fs/cgroup/cgroup.procs").lines.first == "1")
         }
     }
@@ -191,7 +207,10 @@ import Testing
 
     @Test func supplementaryGroups() throws {
         try Fixture.with { (f) throws in
-            try f.plantTemplate("groups", "sed 's/^adm:x:4:.*/adm:x:4:daemon/; s/^users:x:100:.*/users:x:100:root,daemon/' etc/group > g; rm etc/group; mv g etc/group")
+            try f.plantTemplate(
+                "groups",
+                "sed 's/^adm:x:4:.*/adm:x:4:daemon/; s/^users:x:100:.*/users:x:100:root,daemon/' etc/group > g; rm etc/group; mv g etc/group"
+            )
             #expect(try f.ctr("run", "--user", "daemon", "groups", "id", "-G").line == "1 4 100")
             // Groups of the host's caller never come along.
             #expect(try f.sh("setpriv --groups 4,24,27 $CTR run minimal id -G").line == "0")
@@ -199,7 +218,10 @@ import Testing
     }
 
     /// CVE-2026-30892: what begins with a digit or a sign is the whole number or nothing.
-    @Test(arguments: ["1:", ":1", "+1", "-1", "1x", "0x0", "01", " 1", "1 ", "4294967295", "4294967296", "18446744073709551616", "", "nobody2", "root:nogroup2", "a:b:c"])
+    @Test(arguments: [
+        "1:", ":1", "+1", "-1", "1x", "0x0", "01", " 1", "1 ", "4294967295", "4294967296", "18446744073709551616", "",
+        "nobody2", "root:nogroup2", "a:b:c",
+    ])
     func userThatIsNone(_ spec: String) throws {
         try Fixture.with { (f) throws in
             let run = try f.ctr("run", "--user=\(spec)", "minimal", "id", "-u")
@@ -220,7 +242,10 @@ import Testing
     @Test func workingDirectory() throws {
         try Fixture.with { (f) throws in
             #expect(try f.ctr("run", "minimal", "pwd").line == "/")
-            #expect(try f.ctr("run", "--workdir", "/etc", "minimal", "sh", "-c", "pwd; ls passwd").lines == ["/etc", "passwd"])
+            #expect(
+                try f.ctr("run", "--workdir", "/etc", "minimal", "sh", "-c", "pwd; ls passwd").lines == [
+                    "/etc", "passwd",
+                ])
         }
     }
 
@@ -238,7 +263,9 @@ import Testing
         try Fixture.with { (f) throws in
             for number in [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16] {
                 for process in number == 7 ? ["self", "1", "thread-self"] : ["self"] {
-                    let run = try f.sh("exec 7</etc 8</; exec $CTR run --workdir /proc/\(process)/fd/\(number) minimal sh -c 'ls -a; cat ../../../../etc/hostname'", timeout: 20)
+                    let run = try f.sh(
+                        "exec 7</etc 8</; exec $CTR run --workdir /proc/\(process)/fd/\(number) minimal sh -c 'ls -a; cat ../../../../etc/hostname'",
+                        timeout: 20)
                     #expect(run.status == 125, "\(process)/fd/\(number): \(run.both)")
                     #expect(run.out == "")
                 }
@@ -250,7 +277,10 @@ import Testing
 
     @Test func ulimits() throws {
         try Fixture.with { (f) throws in
-            let run = try f.ctr("run", "--ulimit", "nofile=100:200", "--ulimit", "core=0", "minimal", "sh", "-c", "ulimit -Sn; ulimit -Hn; ulimit -c").succeeds()
+            let run = try f.ctr(
+                "run", "--ulimit", "nofile=100:200", "--ulimit", "core=0", "minimal", "sh", "-c",
+                "ulimit -Sn; ulimit -Hn; ulimit -c"
+            ).succeeds()
             #expect(run.lines == ["100", "200", "0"])
         }
     }

@@ -23,7 +23,9 @@ import Testing
             #expect(run.lines.count == 1)
             #expect(run.out == run.line + "\n")
             #expect(try f.ctr("list").out.contains(run.line))
-            #expect(try f.ctr("run", "-d", "--name", f.name(), "minimal", "sleep", "1000").succeeds().out == f.name() + "\n")
+            #expect(
+                try f.ctr("run", "-d", "--name", f.name(), "minimal", "sleep", "1000").succeeds().out == f.name() + "\n"
+            )
             try f.ctr("destroy", "--force", run.line, f.name()).succeeds()
             #expect(try !f.ctr("list").out.contains(f.name()))
         }
@@ -73,7 +75,9 @@ import Testing
 
     @Test func keepInTheForeground() throws {
         try Fixture.with { (f) throws in
-            #expect(try f.ctr("run", "--keep", "--name", f.name(), "minimal", "sh", "-c", "echo x > /kept; exit 4").status == 4)
+            #expect(
+                try f.ctr("run", "--keep", "--name", f.name(), "minimal", "sh", "-c", "echo x > /kept; exit 4").status
+                    == 4)
             #expect(try status(f) == "stopped")
             #expect(try f.sh("cat root/vps/$N-a/disk/upper/kept").line == "x")
             try f.ctr("destroy", f.name()).succeeds()
@@ -195,7 +199,9 @@ import Testing
 
     @Test func stopSignalOfTheVPS() throws {
         try Fixture.with { (f) throws in
-            try detached(f, "trap 'echo by USR1; exit 0' USR1; trap : TERM USR2; echo ready; while :; do sleep 0.05; done", "--keep --stop-signal SIGUSR1")
+            try detached(
+                f, "trap 'echo by USR1; exit 0' USR1; trap : TERM USR2; echo ready; while :; do sleep 0.05; done",
+                "--keep --stop-signal SIGUSR1")
             #expect(until(10) { (try? f.ctr("logs", f.name()).out.contains("ready")) == true })
             try f.ctr("stop", f.name()).succeeds()
             #expect(try f.ctr("logs", f.name()).out == "ready\nby USR1\n")
@@ -302,7 +308,9 @@ import Testing
     @Test(.timeLimit(.minutes(2)))
     func fiftyDetachedAndDestroyed() throws {
         try Fixture.with { (f) throws in
-            let starts = try (1...50).map { try f.start("run", "-d", "--name", f.name("\($0)"), "minimal", "sleep", "1000") }
+            let starts = try (1...50).map {
+                try f.start("run", "-d", "--name", f.name("\($0)"), "minimal", "sleep", "1000")
+            }
             for start in starts { try start.wait(60).succeeds() }
             let bases = try f.idLinks().map { $0.prefix { $0 != " " } }.filter { $0.allSatisfy(\.isNumber) }
             #expect(Set(bases).count == 50)

@@ -4,13 +4,17 @@ import Testing
 /// `--mount` and `--device`.
 @Suite struct MountTests {
     private func prepare(_ f: Fixture) throws {
-        try f.sh("mkdir -p src/deep; echo text > src/file; echo below > src/deep/file; echo user > src/owned; chown 1000:1000 src/owned").succeeds()
+        try f.sh(
+            "mkdir -p src/deep; echo text > src/file; echo below > src/deep/file; echo user > src/owned; chown 1000:1000 src/owned"
+        ).succeeds()
     }
 
     @Test func directory() throws {
         try Fixture.with { (f) throws in
             try prepare(f)
-            let run = try f.sh("$CTR run --mount $PWD/src:/srv/new/place minimal sh -c 'cd /srv/new/place; cat file deep/file; echo inside > made; rm file'").succeeds()
+            let run = try f.sh(
+                "$CTR run --mount $PWD/src:/srv/new/place minimal sh -c 'cd /srv/new/place; cat file deep/file; echo inside > made; rm file'"
+            ).succeeds()
             #expect(run.lines == ["text", "below"])
             #expect(try f.sh("cat src/made; ls src/file").lines == ["inside"])
         }
@@ -19,7 +23,9 @@ import Testing
     @Test func file() throws {
         try Fixture.with { (f) throws in
             try prepare(f)
-            let run = try f.sh("$CTR run --mount $PWD/src/file:/etc/passwd --mount $PWD/src/file:/opt/a/b minimal sh -c 'cat /etc/passwd /opt/a/b; echo more >> /opt/a/b'").succeeds()
+            let run = try f.sh(
+                "$CTR run --mount $PWD/src/file:/etc/passwd --mount $PWD/src/file:/opt/a/b minimal sh -c 'cat /etc/passwd /opt/a/b; echo more >> /opt/a/b'"
+            ).succeeds()
             #expect(run.lines == ["text", "text"])
             #expect(try f.text("src/file") == "text\nmore\n")
         }
@@ -59,7 +65,9 @@ import Testing
     func idsAreMapped(_ userns: String) throws {
         try Fixture.with { (f) throws in
             try prepare(f)
-            let run = try f.sh("$CTR run --userns \(userns) --mount $PWD/src:/m minimal sh -c 'stat -c %u:%g /m /m/file /m/owned; touch /m/new; touch /m/theirs && chown 33:44 /m/theirs'").succeeds()
+            let run = try f.sh(
+                "$CTR run --userns \(userns) --mount $PWD/src:/m minimal sh -c 'stat -c %u:%g /m /m/file /m/owned; touch /m/new; touch /m/theirs && chown 33:44 /m/theirs'"
+            ).succeeds()
             #expect(run.lines == ["0:0", "0:0", "1000:1000"], "\(run.both)")
             // On the host what the VPS's root makes is root's, and so on.
             #expect(try f.sh("stat -c %u:%g src/new src/theirs").lines == ["0:0", "33:44"])
@@ -84,7 +92,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["/etc", "/etc:", ":/m", "etc:/m", "/etc:m", "/etc:/", "/etc:/m:rx", "/etc:/m:ro:x", "/etc:/a/../b", "/etc:/proc", "/etc:/proc/sys", "/etc:/sys/fs/x", "/etc://proc", "/etc:/./proc", "/etc:/proc/../proc/x"])
+    @Test(arguments: [
+        "/etc", "/etc:", ":/m", "etc:/m", "/etc:m", "/etc:/", "/etc:/m:rx", "/etc:/m:ro:x", "/etc:/a/../b",
+        "/etc:/proc", "/etc:/proc/sys", "/etc:/sys/fs/x", "/etc://proc", "/etc:/./proc", "/etc:/proc/../proc/x",
+    ])
     func mountThatIsNone(_ value: String) throws {
         try Fixture.with { (f) throws in
             try f.ctr("run", "--mount", value, "minimal", "true").fails(125, words: "mount")
@@ -97,7 +108,8 @@ import Testing
         try Fixture.with { (f) throws in
             try prepare(f)
             try f.sh("mkdir target").succeeds()
-            try f.plantTemplate("links", "ln -s \(f.path)/target evil; ln -s ../../../../../../../../../.. up; ln -s /proc proclink")
+            try f.plantTemplate(
+                "links", "ln -s \(f.path)/target evil; ln -s ../../../../../../../../../.. up; ln -s /proc proclink")
             let run = try f.sh("$CTR run --mount $PWD/src:\(destination) links sh -c 'cat \(destination)/file'")
             #expect(run.line == "text" || run.status == 125, "\(run.both)")
             #expect(try f.sh("ls target; ls /etc/made-by-a-test 2>/dev/null").out == "")
@@ -108,7 +120,9 @@ import Testing
         try Fixture.with { (f) throws in
             try prepare(f)
             try f.sh("mkdir other; echo other > other/file").succeeds()
-            let run = try f.sh("$CTR run --mount $PWD/src:/m --mount $PWD/other:/m/deep:ro minimal sh -c 'cat /m/file /m/deep/file; ls /m'").succeeds()
+            let run = try f.sh(
+                "$CTR run --mount $PWD/src:/m --mount $PWD/other:/m/deep:ro minimal sh -c 'cat /m/file /m/deep/file; ls /m'"
+            ).succeeds()
             #expect(run.lines.prefix(2) == ["text", "other"])
         }
     }
@@ -121,7 +135,9 @@ import Testing
                 Issue.record("this host has no /dev/fuse")
                 return
             }
-            let run = try f.ctr("run", "--device", "/dev/fuse", "minimal", "sh", "-c", "stat -c '%t:%T %F' /dev/fuse; { true <> /dev/fuse; } && echo opened")
+            let run = try f.ctr(
+                "run", "--device", "/dev/fuse", "minimal", "sh", "-c",
+                "stat -c '%t:%T %F' /dev/fuse; { true <> /dev/fuse; } && echo opened")
             #expect(run.lines == ["a:e5 character special file", "opened"], "\(run.both)")
             let without = try f.ctr("run", "minimal", "sh", "-c", "ls /dev/fuse 2>/dev/null; exit 0")
             #expect(without.out == "")

@@ -22,7 +22,8 @@ import Testing
 
     @Test func wordsArePassedAsTheyAre() throws {
         try Fixture.with { (f) throws in
-            let run = try f.ctr("run", "minimal", "printf", "<%s>", "-t", "--", "a b", "", "*", "$HOME", "ü\n", "--name")
+            let run = try f.ctr(
+                "run", "minimal", "printf", "<%s>", "-t", "--", "a b", "", "*", "$HOME", "ü\n", "--name")
             #expect(run.out == "<-t><--><a b><><*><$HOME><ü\n><--name>")
         }
     }
@@ -56,7 +57,10 @@ import Testing
         try Fixture.with { (f) throws in
             try f.ctr("run", "minimal", "/etc/passwd").fails(126, words: "/etc/passwd")
             try f.ctr("run", "minimal", "/etc").fails(126, words: "/etc")
-            try f.plantTemplate("odd", "printf 'not a program' > bin/odd; chmod 755 bin/odd; printf '#!/no/interpreter\\n' > bin/script; chmod 755 bin/script")
+            try f.plantTemplate(
+                "odd",
+                "printf 'not a program' > bin/odd; chmod 755 bin/odd; printf '#!/no/interpreter\\n' > bin/script; chmod 755 bin/script"
+            )
             try f.ctr("run", "odd", "odd").fails(126, words: "odd")
             // The kernel says ENOENT for a missing interpreter, as for a missing file.
             try f.ctr("run", "odd", "script").fails(126, 127, words: "script")
@@ -133,8 +137,11 @@ import Testing
     @Test func closedOutputIsNoFileOfTheHost() throws {
         try Fixture.with { (f) throws in
             // What ctr opens first must not become descriptor 1, nor what the VPS writes go there.
-            let run = try f.sh("$CTR run minimal sh -c 'echo \"$(readlink /proc/1/fd/0)\" >&2; echo \"$(readlink /proc/1/fd/1)\" >&2' <&- >&-")
-            #expect(run.err.split(separator: "\n").allSatisfy { $0 == "/dev/null" || $0.hasPrefix("pipe:") }, "\(run.err)")
+            let run = try f.sh(
+                "$CTR run minimal sh -c 'echo \"$(readlink /proc/1/fd/0)\" >&2; echo \"$(readlink /proc/1/fd/1)\" >&2' <&- >&-"
+            )
+            #expect(
+                run.err.split(separator: "\n").allSatisfy { $0 == "/dev/null" || $0.hasPrefix("pipe:") }, "\(run.err)")
             let files = try f.sh("grep -rl fd/1 root/vps state")
             #expect(files.out == "")
         }
@@ -166,7 +173,10 @@ import Testing
 
     // MARK: signals
 
-    @Test(arguments: [("INT", Signal.interrupt), ("TERM", Signal.terminate), ("HUP", Signal.hangup), ("QUIT", Signal.quit), ("USR1", Signal.user1), ("USR2", Signal.user2)])
+    @Test(arguments: [
+        ("INT", Signal.interrupt), ("TERM", Signal.terminate), ("HUP", Signal.hangup), ("QUIT", Signal.quit),
+        ("USR1", Signal.user1), ("USR2", Signal.user2),
+    ])
     func signalReachesAHandler(_ name: String, _ number: Int32) throws {
         try Fixture.with { (f) throws in
             let run = try f.start(
@@ -194,7 +204,8 @@ import Testing
     @Test func ignoredSignalStaysIgnored() throws {
         try Fixture.with { (f) throws in
             let run = try f.start(
-                "run", "minimal", "sh", "-c", "trap '' INT HUP; trap 'echo end; exit 4' TERM; echo ready; while :; do sleep 0.05; done")
+                "run", "minimal", "sh", "-c",
+                "trap '' INT HUP; trap 'echo end; exit 4' TERM; echo ready; while :; do sleep 0.05; done")
             try run.awaitOutput("ready")
             try run.signal(Signal.interrupt)
             try run.signal(Signal.hangup)

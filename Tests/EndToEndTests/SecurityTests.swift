@@ -63,7 +63,8 @@ import Testing
             let state = ["grep", "Seccomp:", "/proc/self/status"]
             #expect(try f.sh("$CTR run minimal \(state.joined(separator: " "))").line == "Seccomp:\t2")
             #expect(try f.sh("$CTR run --user daemon minimal \(state.joined(separator: " "))").line == "Seccomp:\t2")
-            #expect(try f.sh("$CTR run --seccomp unconfined minimal \(state.joined(separator: " "))").line == "Seccomp:\t0")
+            #expect(
+                try f.sh("$CTR run --seccomp unconfined minimal \(state.joined(separator: " "))").line == "Seccomp:\t0")
         }
     }
 
@@ -71,7 +72,8 @@ import Testing
         try Fixture.with { (f) throws in
             try f.write(
                 "profile.json",
-                #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]}"#)
+                #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]}"#
+            )
             let run = try f.sh("$CTR run --seccomp $PWD/profile.json minimal sh -c 'touch /x && mkdir /y'")
             #expect(run.status != 0)
             #expect(run.err.contains("Permission denied"), "\(run.both)")
@@ -79,7 +81,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["", "{", "[]", #"{"defaultAction": "SCMP_ACT_NONE"}"#, #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": 7}]}"#])
+    @Test(arguments: [
+        "", "{", "[]", #"{"defaultAction": "SCMP_ACT_NONE"}"#,
+        #"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": 7}]}"#,
+    ])
     func brokenProfile(_ text: String) throws {
         try Fixture.with { (f) throws in
             try f.write("profile.json", text)
@@ -136,10 +141,13 @@ import Testing
         try Fixture.with { (f) throws in
             let knobs = [
                 "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hotplug",
-                "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic", "/proc/sys/kernel/sysrq", "/proc/sys/vm/drop_caches",
-                "/proc/sys/fs/binfmt_misc/register", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper", "/sys/power/state",
+                "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic", "/proc/sys/kernel/sysrq",
+                "/proc/sys/vm/drop_caches",
+                "/proc/sys/fs/binfmt_misc/register", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper",
+                "/sys/power/state",
                 "/sys/kernel/mm/ksm/run", "/sys/devices/system/cpu/cpu1/online", "/sys/fs/cgroup/release_agent",
-                "/proc/sys/kernel/randomize_va_space", "/proc/irq/0/smp_affinity", "/proc/scsi/scsi", "/proc/timer_list",
+                "/proc/sys/kernel/randomize_va_space", "/proc/irq/0/smp_affinity", "/proc/scsi/scsi",
+                "/proc/timer_list",
             ]
             // Opening for writing is the whole question; nothing is written to.
             let script = knobs.map { "{ true >> \($0); } 2>/dev/null && echo OPEN \($0)" }.joined(separator: "\n")
@@ -192,7 +200,8 @@ import Testing
         try Fixture.with { (f) throws in
             let run = try f.ctr(
                 "run", "--pids", "20", "minimal", "sh", "-c",
-                "for i in $(seq 1 40); do sleep 5 & done 2>/tmp/err; ls /proc | grep -c '^[0-9]'; for x in /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max; do echo max > $x && echo RAISED; done; exit 0", timeout: 20)
+                "for i in $(seq 1 40); do sleep 5 & done 2>/tmp/err; ls /proc | grep -c '^[0-9]'; for x in /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max; do echo max > $x && echo RAISED; done; exit 0",
+                timeout: 20)
             #expect(!run.out.contains("RAISED"), "\(run.both)")
             // The shell gives up when it can't fork, so nothing may have been printed at all.
             if let count = run.lines.first.flatMap({ Int($0) }) { #expect(count <= 20) }
@@ -201,7 +210,9 @@ import Testing
 
     @Test func programsOfTheHostDontShow() throws {
         try Fixture.with { (f) throws in
-            let run = try f.ctr("run", "minimal", "sh", "-c", "readlink /proc/1/exe; readlink /proc/1/root; cat /proc/1/environ; ls -l /proc/1/cwd")
+            let run = try f.ctr(
+                "run", "minimal", "sh", "-c",
+                "readlink /proc/1/exe; readlink /proc/1/root; cat /proc/1/environ; ls -l /proc/1/cwd")
             #expect(!run.out.contains(f.path), "\(run.both)")
         }
     }
@@ -234,7 +245,10 @@ import Testing
     @Test(arguments: ["auto", "host"])
     func scriptOfTheProgramItself(_ userns: String) throws {
         try Fixture.with { (f) throws in
-            try f.plantTemplate("evil", "printf '#!/proc/self/exe\\n' > bin/evil; chmod 755 bin/evil; rm bin/sh; printf '#!/proc/self/exe\\n' > bin/sh; chmod 755 bin/sh")
+            try f.plantTemplate(
+                "evil",
+                "printf '#!/proc/self/exe\\n' > bin/evil; chmod 755 bin/evil; rm bin/sh; printf '#!/proc/self/exe\\n' > bin/sh; chmod 755 bin/sh"
+            )
             let run = try f.sh(
                 """
                 cp "$CTR" ctr; before=$(sha256sum < ctr)
