@@ -45,7 +45,12 @@ import Testing
 
     /// ctr is killed while a helper process holds the namespace open.
     @Test(.requiresRoot) func theHelperDiesWithItsParent() throws {
-        let words = try floor(["orphan"], ends: .signaled(Signal.kill)).split(whereSeparator: \.isWhitespace)
+        var line = ""
+        try Place.with { (place, directory) throws in
+            _ = try floor(["orphan", place.path], ends: .signaled(Signal.kill))
+            line = String(decoding: try directory.readFile("orphan"), as: UTF8.self)
+        }
+        let words = line.split(separator: " ")
         let pid = try #require(Int32(words[0]))
         do throws(SysError) {
             let process = try ProcessHandle(pid: pid)

@@ -13,7 +13,7 @@ func floor(_ words: [String]) throws {
     case "fill": try fill()
     case "execute": try execute(Array(words.dropFirst()))
     case "user-namespace": try userNamespace()
-    case "orphan": try orphan()
+    case "orphan": try orphan(words[1])
     case "remove-mount": try removeMount(words[1])
     case "remove-deep": try removeDeep(words[1])
     default: exitProcess(64)
@@ -198,14 +198,18 @@ private func userNamespace() throws {
     try say("\(own != link) \(link.description.hasPrefix("user:[")) '\(children)'")
 }
 
-/// What is left when ctr is killed while it makes a user namespace.
-private func orphan() throws {
+/// What is left when ctr is killed while it makes a user namespace; its number and start time go into DIRECTORY/orphan,
+/// since it would hold the pipe open that the test reads.
+private func orphan(_ directory: String) throws {
+    for number in Int32(0)...2 { close(number) }
+    try CurrentProcess.fillStandardDescriptors()
     let stack = UnsafeMutableRawPointer.allocate(byteCount: 65536, alignment: 4096)
     var pidfd: Int32 = -1
     let pid = ctr_clone_userns_holder(stack, 65536, &pidfd)
     // It has come as far as it gets when it sleeps.
     while try !text("/proc/\(pid)/stat").contains(") S ") {}
-    try say("\(pid) \(try ProcFiles.startTime(of: Int32(pid)))")
+    let line = "\(pid) \(try ProcFiles.startTime(of: Int32(pid)))"
+    try open("\(directory)/orphan", [.create, .writeOnly]).writeAll(Array(line.utf8))
     kill(getpid(), SIGKILL)
 }
 
