@@ -46,12 +46,15 @@ extension Cgroup {
     }
 
     /// Where directories are needed: memory and pids always, for their counts and for limits that come later; v2
-    /// wherever it is, for freeze, kill, events and processor time; without v2 the freezer and cpuacct instead.
+    /// wherever it is, for freeze, kill, events and processor time; and every hierarchy of v1: where a VPS had no
+    /// cgroup of its own, its cgroup namespace would begin at the host's root, and its root could mount that
+    /// hierarchy and read the host's names there.
     static func needs(
         host: CgroupHost, plan: LimitPlan, devices: Bool, guest: Set<CgroupController> = []
     ) throws(CtrError) -> [Need] {
         var wanted = plan.limiting.union([.memory, .pids, .freezer, .cpuacct])
         if devices { wanted.insert(.devices) }
+        wanted.formUnion(host.v1.keys)
         wanted.formUnion(guest.filter { host.place(of: $0) == .v2 })
         var needs: [Need] = []
         if let mount = host.v2 { needs.append(Need(mount: mount, isUnified: true, controllers: [])) }

@@ -125,7 +125,19 @@ struct RootBuilder: ~Copyable {
         }
         try describing(what, code: .failed, step: "mount") { () throws(SysError) in
             let directory = try tree.status().type == .directory
-            try tree.attach(to: try RootPath.ensure(mount.destination, in: root.fd, directory: directory))
+            let target = try RootPath.ensure(mount.destination, in: root.fd, directory: directory)
+            try refuseCovered(target, mount)
+            try tree.attach(to: target)
+        }
+    }
+}
+
+extension RootBuilder {
+    /// A link of the template may lead below /proc or /sys, where the kernel's own file systems would hide the mount.
+    fileprivate borrowing func refuseCovered(_ target: borrowing FD, _ mount: MountSpec) throws(SysError) {
+        let path = try open("/", [.path, .directory]).readLink(target.procPath).description
+        for name in ["proc", "sys"] where (path + "/").hasPrefix("\(spec.root.mountPoint)/\(name)/") {
+            throw SysError("mount over /\(name)", Errno.invalid, mount.destination)
         }
     }
 }

@@ -34,7 +34,7 @@ public struct Exec: Sendable, Equatable {
             // Whatever step it was that found no namespace, cgroup or process any more. The kernel kills all others of
             // a pid namespace, ours too, before its first process has ended: then there is something to wait for.
             let vanished = error.errno == nil || error.errno == Errno.noProcess || error.errno == Errno.connectionReset
-            if (try? target.process.handle.awaitEnd(milliseconds: vanished ? 1000 : 0)) == true {
+            if (try? target.process.handle.waitForEnd(milliseconds: vanished ? 1000 : 0)) == true {
                 throw CtrError(.failed, "exec \(name): the VPS has just ended", step: error.step, errno: error.errno)
             }
             throw error

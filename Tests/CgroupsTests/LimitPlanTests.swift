@@ -130,11 +130,10 @@ private func written(_ r: Resources, _ host: CgroupHost) throws -> [String] {
             try Cgroup.needs(host: host, plan: LimitPlan(r, host: host), devices: devices).map(\.mount)
         }
         #expect(try mounts(Resources(), v2, devices: true) == ["/cg"])
-        #expect(try mounts(Resources(), v1) == ["/cg/unified", "/cg/memory", "/cg/pids"])
-        #expect(try mounts(Resources(), v1, devices: true).last == "/cg/devices")
-        #expect(
-            try mounts(everything(), v1)
-                == ["/cg/unified", "/cg/cpu", "/cg/cpuset", "/cg/memory", "/cg/pids", "/cg/blkio"])
+        // In a hierarchy without a cgroup of its own the guest would see the host's.
+        let all = ["/cg/unified"] + v1.v1.values.sorted()
+        #expect(try mounts(Resources(), v1).sorted() == all.sorted())
+        #expect(try mounts(everything(), v1, devices: true).sorted() == all.sorted())
         let legacy = CgroupHost(v2: nil, v2Controllers: [], v1: [.cpu: "/a", .cpuacct: "/a", .freezer: "/f"])
         #expect(try mounts(Resources(), legacy) == ["/a", "/f"])
         #expect(thrown { try mounts(Resources(), legacy, devices: true) }?.code == .unavailable)

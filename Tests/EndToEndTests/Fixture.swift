@@ -170,7 +170,9 @@ struct SharedTemplate: Sendable {
         let path = "/tmp/ctr-e2e-\(getpid())"
         try Kernel.open("/tmp", [.directory]).makeDirectory(path, mode: 0o700)
         atexit {
-            removeTree("/tmp/ctr-e2e-\(getpid())")
+            let path = "/tmp/ctr-e2e-\(getpid())"
+            for cgroup in Fixture.cgroups(ofState: "\(path)/state") { rmdir(cgroup) }
+            removeTree(path)
         }
         try Kernel.open(path, [.directory]).open("config.json", [.writeOnly, .create], mode: 0o600)
             .writeAll(Array("{\"idRegistry\": \"\(path)/ids\"}".utf8))

@@ -73,7 +73,9 @@ extension Fixture {
 
     /// The cgroup directories of this state directory, in every hierarchy, deepest first: the parent is named after a
     /// hash of the state's path, see Host.cgroupPath(of:).
-    func cgroups() -> [String] {
+    func cgroups() -> [String] { Fixture.cgroups(ofState: state) }
+
+    static func cgroups(ofState state: String) -> [String] {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in state.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
         let parent = "ctr-\(String(hash, radix: 36))"

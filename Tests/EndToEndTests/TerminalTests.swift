@@ -167,15 +167,16 @@ import Testing
             f.atEnd { _ = try? f.sh("tmux -S $CTR_TEST/tmux kill-server") }
             try f.sh(
                 """
-                tmux -S $CTR_TEST/tmux -f /dev/null new-session -d -x 90 -y 20 "$CTR run -t minimal sh -c 'tty; stty size; read x; echo got \\$x; exit 6' > tty.out 2> tty.err; echo \\$? > status; sleep 60"
+                tmux -S $CTR_TEST/tmux -f /dev/null new-session -d -x 90 -y 20 "$CTR run -t minimal sh -c 'tty; stty size; read x; echo got \\$x; exit 6' > $PWD/tty.out 2> $PWD/tty.err; echo \\$? > $PWD/status; sleep 60"
                 """
             ).succeeds()
             #expect(
-                until(20) { (try? f.text("tty.out").contains("\n")) == true },
+                until(20) { (try? f.text("tty.out").contains("20 90")) == true },
                 "\((try? f.text("tty.err")) ?? "") \((try? f.text("status")) ?? "")")
             try f.sh("tmux -S $CTR_TEST/tmux send-keys word Enter").succeeds()
             #expect(until(20) { (try? f.text("status")) == "6\n" }, "\((try? f.text("tty.out")) ?? "")")
             #expect(try f.text("tty.out").contains("got word"))
+            try f.sh("tmux -S $CTR_TEST/tmux kill-server").succeeds()
         }
     }
 
