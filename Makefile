@@ -26,7 +26,7 @@ setup-%:
 build: setup-build program ## the release program, at bin/ctr
 
 # What glibc says about getpwnam and others in static programs concerns FoundationEssentials' functions that ctr does
-# not call, so those linker warnings are filtered; warnings of our own sources are errors (Package.swift).
+# not call, so those linker warnings are filtered.
 program:
 	@mkdir -p bin
 	swift build $(RELEASE) 2>&1 | scripts/filter-linker.sh

@@ -54,7 +54,7 @@ extension Cgroup {
     ) throws(CtrError) -> [Need] {
         var wanted = plan.limiting.union([.memory, .pids, .freezer, .cpuacct])
         if devices { wanted.insert(.devices) }
-        wanted.formUnion(host.v1.keys)
+        wanted.formUnion(host.v1.keys.filter { host.place(of: $0) != .v2 })
         wanted.formUnion(guest.filter { host.place(of: $0) == .v2 })
         var needs: [Need] = []
         if let mount = host.v2 { needs.append(Need(mount: mount, isUnified: true, controllers: [])) }
@@ -73,6 +73,11 @@ extension Cgroup {
                     throw CtrError(.unavailable, "device rules: \(host.absence(of: .devices))")
                 }
             }
+        }
+        // Those whose controllers v2 has as well, as the freezer: only to be in them.
+        for controller in CgroupController.allCases {
+            guard let mount = host.v1[controller], !needs.contains(where: { $0.mount == mount }) else { continue }
+            needs.append(Need(mount: mount, isUnified: false, controllers: []))
         }
         return needs
     }

@@ -27,7 +27,7 @@ public struct Entry: Sendable {
     }
 
     /// Runs in the child, already in the VPS's namespaces and root. Returns only by throwing.
-    func execute(step: inout String) throws(SysError) -> Never {
+    func execute(step: inout String, channel: SharedFD) throws(SysError) -> Never {
         step = "working directory"
         try enterWorkingDirectory()
         step = "close descriptors"
@@ -36,8 +36,13 @@ public struct Entry: Sendable {
         CurrentProcess.resetSignals()
         step = "drop privileges"
         try dropPrivileges(step: &step)
-        // Last: changing ids clears it. The parent may have ended before; the closed channel says so at its next use.
+        // Last: changing ids clears it. A parent that has ended before has closed its end of the channel.
         try CurrentProcess.setParentDeathSignal(parentDeathSignal ?? 0)
+        if parentDeathSignal != nil {
+            var poll = Poll()
+            poll.add(channel.fd, [])
+            if try poll.wait(milliseconds: 0)[0].contains(.hangup) { CurrentProcess.exitNow(125) }
+        }
         step = ChildFailure.executing
         try execute()
     }

@@ -24,7 +24,7 @@ struct GuestSetup: ~Copyable {
             try channel.fd.send(ChildMessage.ready.bytes)
             try expect(.execute)
             step = "enter"
-            try launch.entry.execute(step: &step)
+            try launch.entry.execute(step: &step, channel: channel)
         } catch {
             try? channel.fd.send(ChildMessage.failed(ChildFailure(step: step, error: error)).bytes)
         }

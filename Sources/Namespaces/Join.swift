@@ -90,7 +90,7 @@ public struct Join: Sendable {
             }
             try ParentMessage.execute.expect(on: channel)
             step = "enter"
-            try entry.execute(step: &step)
+            try entry.execute(step: &step, channel: channel)
         } catch {
             try? channel.fd.send(ChildMessage.failed(ChildFailure(step: step, error: error)).bytes)
         }

@@ -33,7 +33,8 @@ public struct Exec: Sendable, Equatable {
         } catch {
             // Whatever step it was that found no namespace, cgroup or process any more. The kernel kills all others of
             // a pid namespace, ours too, before its first process has ended: then there is something to wait for.
-            let vanished = error.errno == nil || error.errno == Errno.noProcess || error.errno == Errno.connectionReset
+            let vanished = [nil, Errno.noProcess, Errno.connectionReset, Errno.noMemory, Errno.noDevice].contains(
+                error.errno)
             if (try? target.process.handle.waitForEnd(milliseconds: vanished ? 1000 : 0)) == true {
                 throw CtrError(.failed, "exec \(name): the VPS has just ended", step: error.step, errno: error.errno)
             }

@@ -9,6 +9,8 @@ public enum ProcessStart {
         CurrentProcess.keepEndedChildren()
         try describing("standard streams", code: .failed) { () throws(SysError) in
             try CurrentProcess.fillStandardDescriptors()
+            // What ctr makes has the modes that it asks for, whatever the caller's mask; a guest's is set by its own.
+            CurrentProcess.setFileModeMask(0o022)
         }
     }
 }

@@ -31,9 +31,24 @@ public struct Recovery: Sendable {
         }
         // Who makes or removes a VPS holds its state directory's lock, so that nobody else does at the same time.
         let state = try files.ensureStateDirectory()
-        guard try Locks.attempt(state, of: name) else { return false }
+        guard try acquire(state, files) else { return false }
         defer { withExtendedLifetime(state) {} }
         return try mend(files)
+    }
+
+    /// Takes the lock unless a living ctr has it. The child of one that was killed holds a copy until the kernel has
+    /// ended it too: that is waited for.
+    private func acquire(_ state: SharedFD, _ files: VPSFiles) throws(CtrError) -> Bool {
+        for _ in 0..<50 {
+            if try Locks.attempt(state, of: files.name) { return true }
+            if let supervisor = try files.state()?.supervisor, let process = try? ProcessHandle(pid: supervisor),
+                !process.hasEnded
+            {
+                return false
+            }
+            CurrentProcess.sleep(milliseconds: 4)
+        }
+        return false
     }
 
     private func mend(_ files: VPSFiles) throws(CtrError) -> Bool {

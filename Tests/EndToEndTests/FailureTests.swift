@@ -172,7 +172,7 @@ import Testing
             for number in [3, 5, 8, 12, 16] {
                 let run = try f.sh("ulimit -n \(number); exec $CTR run minimal true")
                 #expect(
-                    run.status == 125 || run.status == 0 || run.status == 127,
+                    run.status.map { $0 < 128 } == true,
                     "\(number): \(run.status ?? -1) \(run.both)")
                 #expect(!run.err.contains("Fatal error"), "\(run.err)")
             }
