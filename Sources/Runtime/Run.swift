@@ -156,6 +156,8 @@ final class VPSPlace {
     /// Removes all of it; the start's own failure is what is reported.
     func removeAfterFailure() {
         try? Recovery(host: files.host).removeAll(files)
+        // The first start of all may leave nothing either.
+        try? Cgroup.prune(host: .detect(), path: files.host.cgroupParent)
     }
 
     /// Eight letters and digits that no one has yet, most likely.

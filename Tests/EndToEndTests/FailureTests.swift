@@ -114,7 +114,11 @@ import Testing
               mkdir -p small && mount -t tmpfs -o \(options) none small
               export CTR_ROOT=$PWD/small/root CTR_STATE=$PWD/small/state
               mkdir -p -m 700 small/root/templates && cp -a root/templates/minimal small/root/templates/
-              \(script)'
+              \(script)
+              status=$?
+              # Takes the cgroup above the VPSs of this state directory away; the disk may be full or read only by now.
+              mount -o remount,rw none small; rm -f small/fill
+              $CTR host recover > /dev/null; exit $status'
             """, timeout: 60)
     }
 
