@@ -77,24 +77,18 @@ import Testing
             try f.write("secret", "x")
             // Host files, directories and a socket, none of them close-on-exec.
             let hold = (3...20).map { "exec \($0)<\($0 % 2 == 0 ? "/etc" : "secret")" }.joined(separator: "; ")
-            // Not in a pipe: the shell that makes one, process 1 itself, has its ends open for a moment.
-            let list =
-                "ls /proc/1/fd > /tmp/a; ls /proc/self/fd > /tmp/b; "
-                + "sort -n /tmp/a | tr '\\n' ' '; echo; sort -n /tmp/b | tr '\\n' ' '"
-            let run = try f.sh("\(hold); $CTR run minimal sh -c \"\(list)\"").succeeds()
-            #expect(run.lines.first == "0 1 2 ", "\(run.both)")
-            // ls itself has the directory open.
-            #expect(run.lines.last == "0 1 2 3 ", "\(run.both)")
+            // A program and no shell, which keeps copies of its streams open. It has the directory itself open.
+            let run = try f.sh("\(hold); $CTR run minimal ls -1 /proc/self/fd").succeeds()
+            #expect(run.lines.sorted() == ["0", "1", "2", "3"], "\(run.both)")
             let other = try f.sh(
                 """
                 \(hold)
                 $CTR run -d --name $N-a minimal sleep 1000 >/dev/null
-                $CTR exec $N-a -- sh -c "\(list)"
-                $CTR destroy --force $N-a
+                $CTR exec $N-a -- ls -1 /proc/self/fd; $CTR exec $N-a -- ls -1 /proc/1/fd
+                $CTR destroy --force $N-a >/dev/null
                 """
             ).succeeds()
-            #expect(other.lines.first == "0 1 2 " && other.lines[1].hasPrefix("0 1 2 3 "), "\(other.both)")
-            #expect(!other.lines[1].hasPrefix("0 1 2 3 4"), "\(other.both)")
+            #expect(other.lines.sorted() == ["0", "0", "1", "1", "2", "2", "3"], "\(other.both)")
         }
     }
 
