@@ -52,12 +52,12 @@ import Testing
             let run = try f.sh(
                 """
                 unshare -m bash -c '
-                  mount -t tmpfs none src/deep; echo tmpfs > src/deep/file
+                  mkdir other; mount --bind other src/deep; echo below > src/deep/file
                   $CTR run --mount $PWD/src:/m:ro minimal sh -c "cat /m/deep/file; { true > /m/deep/file; } 2>/dev/null && echo WROTE; mount -o remount,rw,bind /m/deep 2>/dev/null && echo REMOUNTED; true"
                   $CTR run --mount $PWD/src:/m minimal sh -c "echo changed > /m/deep/file"
                   cat src/deep/file'
                 """)
-            #expect(run.lines == ["tmpfs", "changed"], "\(run.both)")
+            #expect(run.lines == ["below", "changed"], "\(run.both)")
         }
     }
 
