@@ -35,6 +35,13 @@ public struct VPSConfig: Codable, Sendable, Equatable {
     public var oomScoreAdj: Int?
     /// What asks its init to halt: `SIGRTMIN+3`, `SIGTERM`.
     public var stopSignal = "SIGTERM"
+    /// Whether its supervisor starts it again when it has ended.
+    public var restart = RestartPolicy.no
+    /// Started by `ctr start --onboot`, those with the highest priority first.
+    public var onboot = false
+    public var bootPriority = 0
+    /// Can't be destroyed.
+    public var protected = false
     public var description: String?
     public var labels: [String: String] = [:]
 
@@ -85,6 +92,13 @@ public enum UserNamespaceChoice: String, Codable, Sendable {
     case auto, host
 }
 
+/// `--restart no|on-failure|always`.
+public enum RestartPolicy: String, Codable, Sendable {
+    case no
+    case onFailure = "on-failure"
+    case always
+}
+
 /// `--net none|host`.
 public enum NetworkChoice: String, Codable, Sendable {
     case none, host
@@ -110,7 +124,14 @@ public struct VPSOptions: Codable, Sendable, Equatable {
     public var userns: UserNamespaceChoice?
     public var network: NetworkChoice?
     public var stopSignal: String?
-    public var nesting = false
+    public var nesting: Bool?
+    /// The init that `start` executes instead of the template's, as words.
+    public var initCommand: [String]?
+    public var restart: RestartPolicy?
+    public var onboot: Bool?
+    public var bootPriority: Int?
+    public var protected: Bool?
+    public var profile: String?
     public var terminal = false
     public var detach = false
     public var keep = false

@@ -33,6 +33,17 @@ extension VPSOptions {
             _ = try SignalName.parse(value, option: option)
             stopSignal = value
         case "--nesting": nesting = true
+        case "--no-nesting": nesting = false
+        case "--init": initCommand = try VPSOptions.words(option, value)
+        case "--restart": restart = try VPSOptions.choice(option, value)
+        case "--onboot": onboot = true
+        case "--no-onboot": onboot = false
+        case "--boot-priority": bootPriority = try VPSOptions.priority(option, value)
+        case "--protect": protected = true
+        case "--no-protect": protected = false
+        case "--profile":
+            try Name.validate(value, kind: "profile")
+            profile = value
         case "--terminal": terminal = true
         case "--detach": detach = true
         case "--keep": keep = true
@@ -41,7 +52,10 @@ extension VPSOptions {
     }
 
     /// Options that take no value.
-    public static let flags: Set<String> = ["--nesting", "--terminal", "--detach", "--keep"]
+    public static let flags: Set<String> = [
+        "--nesting", "--no-nesting", "--onboot", "--no-onboot", "--protect", "--no-protect", "--terminal", "--detach",
+        "--keep",
+    ]
 
     /// Text that becomes part of files, environments and messages: no control characters (CVE-2026-23953).
     static func text(_ option: String, _ value: String) throws(CtrError) -> String {
@@ -49,6 +63,20 @@ extension VPSOptions {
             throw CtrError(.usage, "\(option) '\(value.escaped)': empty, too long or with control characters")
         }
         return value
+    }
+
+    /// The words of a command, separated by blanks: there is no shell to take quotes off.
+    private static func words(_ option: String, _ value: String) throws(CtrError) -> [String] {
+        let words = try text(option, value).split(separator: " ").map(String.init)
+        if words.isEmpty { throw CtrError(.usage, "\(option) '\(value)': no command") }
+        return words
+    }
+
+    private static func priority(_ option: String, _ value: String) throws(CtrError) -> Int {
+        guard let number = Int(value), (-1000...1000).contains(number) else {
+            throw CtrError(.usage, "\(option) '\(value.escaped)': not a whole number from -1000 to 1000")
+        }
+        return number
     }
 
     private static func absolutePath(_ option: String, _ value: String) throws(CtrError) -> String {
@@ -113,7 +141,12 @@ extension VPSOptions {
 
     private static func choice<C: RawRepresentable<String>>(_ option: String, _ value: String) throws(CtrError) -> C {
         if let choice = C(rawValue: value) { return choice }
-        let choices = C.self == NetworkChoice.self ? "none or host" : "auto or host"
+        let choices =
+            switch C.self {
+            case is NetworkChoice.Type: "none or host"
+            case is RestartPolicy.Type: "no, on-failure or always"
+            default: "auto or host"
+            }
         throw CtrError(.usage, "\(option) '\(value.escaped)': not \(choices)")
     }
 }

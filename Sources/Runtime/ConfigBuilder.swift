@@ -31,7 +31,11 @@ struct ConfigBuilder {
         config.seccomp = options.seccomp ?? .standard
         config.userns = options.userns ?? .auto
         config.network = options.network ?? .none
-        config.nesting = options.nesting
+        config.nesting = options.nesting ?? false
+        config.restart = options.restart ?? .no
+        config.onboot = options.onboot ?? false
+        config.bootPriority = options.bootPriority ?? 0
+        config.protected = options.protected ?? false
         // Where the template has an init, its signal is for that one; another command expects the usual one.
         let isOwn = template.initCommand == nil || config.args == template.initCommand
         config.stopSignal = options.stopSignal ?? (isOwn ? template.stopSignal : nil) ?? "SIGTERM"
