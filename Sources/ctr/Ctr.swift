@@ -24,8 +24,9 @@ struct Ctr: ParsableCommand {
             CommandGroup(
                 name: "VPS",
                 subcommands: [
-                    RunCommand.self, ExecCommand.self, EnterCommand.self, ListCommand.self, ShowCommand.self,
-                    LogsCommand.self, StopCommand.self, KillCommand.self, DestroyCommand.self,
+                    RunCommand.self, CreateCommand.self, SetCommand.self, ExecCommand.self, EnterCommand.self,
+                    ListCommand.self, ShowCommand.self, LogsCommand.self, StopCommand.self, KillCommand.self,
+                    DestroyCommand.self,
                 ]),
             CommandGroup(name: "Template", subcommands: [TemplateCommand.self]),
             CommandGroup(name: "Host", subcommands: [HostCommand.self, CompletionCommand.self]),
