@@ -1,16 +1,30 @@
 internal import CLinux
 
 extension ProcessHandle {
-    /// How a process ended that need not be a child of ours, once its parent has reaped it; nil where the kernel does not
-    /// tell (before Linux 6.15), or not yet. The corresponding call is `ioctl(2)` with PIDFD_GET_INFO.
+    /// How a process ended that need not be a child of ours; nil where the kernel does not tell. While its parent has not
+    /// reaped it, /proc/PID/stat does; afterwards `ioctl(2)` with PIDFD_GET_INFO, from Linux 6.15 on.
     public borrowing func exitInfo() -> ExitStatus? {
         var status: Int32 = 0
-        guard ctr_pidfd_exit_status(pidfd.rawValue, &status) == 0 else { return nil }
+        if ctr_pidfd_exit_status(pidfd.rawValue, &status) != 0 {
+            guard let code = ProcFiles.zombieStatus(of: pid) else { return nil }
+            status = code
+        }
         return status & 0x7f == 0 ? .exited((status >> 8) & 0xff) : .signaled(status & 0x7f)
     }
 }
 
 extension ProcFiles {
+    /// The status, as waitpid(2) has it, of a process that has ended and is not reaped yet. See proc_pid_stat(5).
+    fileprivate static func zombieStatus(of pid: Int32) -> Int32? {
+        guard let bytes = try? open("/proc/\(pid)/stat", [.readOnly]).read(upTo: 4096),
+            let end = bytes.lastIndex(of: UInt8(ascii: ")"))
+        else { return nil }
+        let fields = bytes[(end + 1)...].split(separator: 32).map { String(decoding: $0, as: UTF8.self) }
+        // The state is field 3, the exit code field 52 and the last but a line's end.
+        guard fields.count >= 50, fields[0] == "Z" else { return nil }
+        return Int32(fields[49].prefix { $0 != "\n" })
+    }
+
     /// The process that holds a flock(2) on a file, as far as this pid namespace can see it.
     public static func lockHolder(of file: FileStatus) throws(SysError) -> Int32? {
         let text = String(decoding: try open("/proc/locks", [.readOnly]).readAll(), as: UTF8.self)

@@ -44,8 +44,13 @@ public struct Stop: Sendable {
     /// Sends the signal; false if waiting is pointless because init does nothing on it.
     private func ask(_ running: borrowing RunningInit) throws(CtrError) -> Bool {
         let signal = try SignalName.parse(running.state.config.stopSignal, option: "stop signal")
+        // One that has only just been started may not be so far.
+        let patience = Deadline(milliseconds: min(timeout * 1000, running.state.isYoung ? 2000 : 0))
         do throws(SysError) {
-            if try ProcFiles.disposition(of: running.handle.pid, signal) != .handled { return false }
+            while try ProcFiles.disposition(of: running.handle.pid, signal) != .handled {
+                if patience.hasPassed { return false }
+                patience.sleep(microseconds: 10_000)
+            }
             try running.handle.signal(signal)
             return true
         } catch {

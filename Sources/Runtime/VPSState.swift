@@ -34,6 +34,15 @@ public struct VPSState: Codable, Sendable, Equatable {
     }
 }
 
+extension VPSState {
+    /// Whether its first process began within the last seconds.
+    var isYoung: Bool {
+        // Both in clock ticks since boot, which Linux has a hundred of in a second on every platform.
+        guard let now = try? ProcFiles.uptime() else { return false }
+        return now < startTime / 100 + 5
+    }
+}
+
 /// The states of a VPS. docs/states.md has the diagram.
 public enum VPSStatus: String, Codable, Sendable, CaseIterable {
     case creating, stopped, starting, running, paused, stopping, restarting

@@ -415,6 +415,7 @@ static inline long ctr_spawn_close_from(posix_spawn_file_actions_t *actions, int
 static inline long ctr_sigaction(int signal, const struct sigaction *_Nullable set, struct sigaction *_Nullable old) {
     return ctr_ret(sigaction(signal, set, old));
 }
+CTR_VALUE(SYS_rt_sigtimedwait, SYS_rt_sigtimedwait);
 // ---- supervisor ---------------------------------------------------------------------------------------------------
 static inline long ctr_accept4(int fd) {
     return ctr_ret(syscall(SYS_accept4, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
