@@ -24,9 +24,9 @@ struct Ctr: ParsableCommand {
             CommandGroup(
                 name: "VPS",
                 subcommands: [
-                    RunCommand.self, StartCommand.self, StopCommand.self, RestartCommand.self, KillCommand.self,
-                    PauseCommand.self, UnpauseCommand.self, DestroyCommand.self, RenameCommand.self,
-                    ListCommand.self, ShowCommand.self, ExecCommand.self, EnterCommand.self,
+                    RunCommand.self, CreateCommand.self, StartCommand.self, StopCommand.self, RestartCommand.self,
+                    KillCommand.self, PauseCommand.self, UnpauseCommand.self, SetCommand.self, RenameCommand.self,
+                    DestroyCommand.self, ListCommand.self, ShowCommand.self, ExecCommand.self, EnterCommand.self,
                     ConsoleCommand.self, LogsCommand.self,
                 ]),
             CommandGroup(name: "Template", subcommands: [TemplateCommand.self]),

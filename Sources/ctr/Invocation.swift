@@ -39,13 +39,7 @@ struct RunRequest: Equatable {
     /// Takes one option by its long name. This and `VPSOptions.set` are all that gives options a meaning.
     mutating func take(_ option: String, _ value: String) throws(CtrError) {
         if globals.take(option, value) || option == "--interactive" { return }
-        try options.set(option, option == "--seccomp" ? RunRequest.seccomp(value) : value)
-    }
-
-    /// A profile's file is named relative to the caller's working directory; all below here wants absolute paths.
-    private static func seccomp(_ value: String) throws(CtrError) -> String {
-        if value.isEmpty || value == "default" || value == "unconfined" { return value }
-        return try Caller.absolutePath(value)
+        try options.take(option, value)
     }
 
     func execute() throws(CtrError) -> Int32 {
@@ -87,5 +81,14 @@ struct ExecRequest: Equatable {
         exec.terminal = terminal
         let host = try globals.host()
         return offline ? try OfflineExec(exec).run(on: host) : try exec.run(on: host)
+    }
+}
+
+extension VPSOptions {
+    /// Takes one option by its long name, as the command line has it: a seccomp profile's file is named relative to the
+    /// caller's working directory; all below here wants absolute paths.
+    mutating func take(_ option: String, _ value: String) throws(CtrError) {
+        let relative = option == "--seccomp" && !["", "default", "unconfined"].contains(value)
+        try set(option, relative ? Caller.absolutePath(value) : value)
     }
 }
