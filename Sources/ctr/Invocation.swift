@@ -58,6 +58,7 @@ struct ExecRequest: Equatable {
     var name = ""
     var command: [String] = []
     var terminal = false
+    var offline = false
     /// `--user`, `--workdir` and `--env` mean what they mean for `run`, and are checked by the same code.
     var options = VPSOptions()
 
@@ -65,7 +66,11 @@ struct ExecRequest: Equatable {
 
     mutating func take(_ option: String, _ value: String) throws(CtrError) {
         if globals.take(option, value) || option == "--interactive" { return }
-        if option == "--terminal" { terminal = true } else { try options.set(option, value) }
+        switch option {
+        case "--terminal": terminal = true
+        case "--offline": offline = true
+        default: try options.set(option, value)
+        }
     }
 
     func execute() throws(CtrError) -> Int32 {
@@ -74,7 +79,8 @@ struct ExecRequest: Equatable {
         exec.workdir = options.workdir
         exec.env = options.env
         exec.terminal = terminal
-        return try exec.run(on: try globals.host())
+        let host = try globals.host()
+        return offline ? try OfflineExec(exec).run(on: host) : try exec.run(on: host)
     }
 }
 

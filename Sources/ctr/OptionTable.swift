@@ -124,6 +124,6 @@ extension OptionTable {
         options: [
             OptionName("--terminal", "-t", value: false), OptionName("--interactive", "-i", value: false),
             OptionName("--user", "-u", value: true), OptionName("--workdir", "-w", value: true),
-            OptionName("--env", "-e", value: true),
+            OptionName("--env", "-e", value: true), OptionName("--offline", value: false),
         ] + globalNames)
 }
