@@ -76,7 +76,10 @@ let package = Package(
         tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "event-probe", "ctr"]),
         tests(
             "CLITests",
-            ["Kernel", "Model", "ctr", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            [
+                "Kernel", "Model", "Runtime", "ctr", "event-probe",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         tests("EndToEndTests", ["Kernel"]),
     ],
     swiftLanguageModes: [.v6]

@@ -29,7 +29,7 @@ public struct Events: Sendable {
         let directory = try Host.ensure("\(host.root)/\(EventLog.directory)")
         var reader = EventReader(directory: SharedFD(directory))
         // Before the first look, so that nothing comes unseen between the two.
-        let watch = follow ? EventWatch(reader.directory) : nil
+        let watch = follow ? try EventWatch(reader.directory) : nil
         try reader.start()
         while true {
             for line in try reader.lines() { if let event = chosen(line) { try output(event) } }
@@ -129,8 +129,10 @@ private struct EventReader {
 /// Waits for a change of the log: by inotify(7), or by looking five times a second where its instances are used up.
 private struct EventWatch {
     private let inotify: Inotify?
+    private let output: SharedFD
 
-    init(_ directory: SharedFD) {
+    init(_ directory: SharedFD) throws(CtrError) {
+        output = try describing("standard output") { () throws(SysError) in SharedFD(try FD.standard(1)) }
         let watch = try? Inotify()
         do throws(SysError) {
             try watch?.watch(directory: directory.fd.procPath)
@@ -143,7 +145,7 @@ private struct EventWatch {
         try describing("wait for events") { () throws(SysError) in
             var poll = Poll()
             // Errors and hang-ups are told unasked.
-            poll.add(try FD.standard(1), [])
+            poll.add(output.fd, [])
             if let inotify { poll.add(inotify.fd, .readable) }
             let ready = try poll.wait(milliseconds: inotify == nil ? 200 : nil)
             try inotify?.drain()

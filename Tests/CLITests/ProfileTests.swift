@@ -35,7 +35,7 @@ import Testing
             #expect(list.status == 0)
             #expect(
                 list.out.split(separator: "\n").map { $0.prefix(22) } == [
-                    "NAME   OPTIONS        ", "big    memory=4G label", "small  cpus=1 onboot=ye",
+                    "NAME   OPTIONS        ", "big    memory=4G label", "small  cpus=1 onboot=y",
                 ])
             #expect(list.err.hasPrefix("ctr: \(p.path)/profiles/bad.profile:2: unknown option 'memroy'"))
             #expect(try p.ctr("profile", "list", "-q").out == "big\nsmall\n")

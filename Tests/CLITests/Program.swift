@@ -55,7 +55,7 @@ final class Program {
         let environment =
             ToolProcess.cleanEnvironment + [
                 "CTR_ROOT=\(path)/root", "CTR_STATE=\(path)/state", "CTR_CONFIG=\(path)/none.json",
-                "CTR=\(try Program.executable)",
+                "CTR=\(try Program.executable)", "PROBE=\(try Program.executable.dropLast(3))event-probe",
             ]
         let status = try ToolProcess(
             program, arguments, environment: environment, stdout: .file(out), stderr: .file(err)

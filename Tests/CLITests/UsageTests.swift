@@ -21,7 +21,7 @@ import Testing
         ("--bogus list", 64, "--bogus"), ("--root", 64, "--root"), ("--root relative list", 64, "not an absolute path"),
         ("list --bogus", 64, "--bogus"), ("list extra", 64, "extra"), ("list --state odd", 64, "not a state"),
         ("list --state /tmp", 64, "ctr --state DIR list"), ("list --label x", 64, "not KEY=VALUE"),
-        ("show", 64, "name"), ("show nothing", 66, "nothing"), ("show Bad", 64, "not a name"), ("stop", 64, "names"),
+        ("show", 64, "name"), ("show nothing", 66, "nothing"), ("show Bad", 64, "not a name"), ("stop", 64, "name the VPSs"),
         ("stop a --timeout -1", 64, "timeout"), ("stop --timeout x a", 64, "x"), ("stop nothing", 66, "nothing"),
         ("kill nothing", 66, "nothing"), ("kill nothing NOSIG", 64, "NOSIG"), ("destroy nothing", 66, "nothing"),
         ("logs nothing", 66, "nothing"), ("completion tcsh", 64, "tcsh"), ("completion", 64, "shell"),

@@ -3,4 +3,3 @@ cpus = 4
 memory = 8G
 swap = 2G
 pids = 8192
-ulimit = nofile=65536:524288

@@ -27,7 +27,7 @@ struct ListCommand: Verb {
     @Option(help: ArgumentHelp("Only those with this label (repeat: with each of them).", valueName: "k=v"))
     var label: [String] = []
     @Option(
-        name: [.short, .customLong("fields")],
+        name: [.customShort("o"), .customLong("fields")],
         help: ArgumentHelp("The columns, in this order.", valueName: "field,..."))
     var fields: String?
     @Option(
