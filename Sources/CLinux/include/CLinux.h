@@ -61,6 +61,7 @@ CTR_VALUE(P_PID, 1); CTR_VALUE(P_PIDFD, 3);
 CTR_VALUE(F_ADD_SEALS, 1033); CTR_VALUE(F_GET_SEALS, 1034); CTR_VALUE(F_SETPIPE_SZ, 1031);
 CTR_VALUE(F_SEAL_SEAL, 1); CTR_VALUE(F_SEAL_SHRINK, 2); CTR_VALUE(F_SEAL_GROW, 4); CTR_VALUE(F_SEAL_WRITE, 8);
 CTR_VALUE(MSG_DONTWAIT, 0x40);
+CTR_VALUE(SYS_rt_sigtimedwait, SYS_rt_sigtimedwait);
 extern int clone(int (*start)(void *_Nullable), void *stack, int flags, void *_Nullable argument, ...);
 
 // Newer than Debian 12's headers.
