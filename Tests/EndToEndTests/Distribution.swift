@@ -110,11 +110,13 @@ struct BootedVPS {
             f.program, ["run", "-d", "--keep", "--name", name] + options + [template, "/sbin/init"]
         ).wait(60, at: location).succeeds(at: location)
         guard template != "minimal" else { return }
+        // In the lab every process takes its time: few looks, and then systemd itself waits.
         var state = ""
-        // The lab is slow.
         let booted = try until(300) {
-            state = try sh("systemctl is-system-running 2>&1", at: location).line
-            return state == "running" || state == "degraded"
+            state = try sh("systemctl is-system-running --wait 2>&1", at: location).line
+            if state == "running" || state == "degraded" { return true }
+            CurrentProcess.sleep(milliseconds: 200)
+            return false
         }
         try #require(booted, "\(state): \(log)", sourceLocation: location)
     }
