@@ -66,6 +66,7 @@ public struct Launch: Sendable {
         do throws(CtrError) {
             root = try RootBuilder(spec: launch.spec, userns: userns, layersByPath: layersByPath).build()
             try launch.resolveUser(in: root.root)
+            if root.notify != nil { launch.entry.env.append("NOTIFY_SOCKET=\(HostDirectory.socketPath)") }
             try clocks.unshare(for: spec.linux)
             channel = try ChannelEnds()
             // The cgroup namespace comes when the child has joined its cgroups: its root is where the caller is then.
@@ -85,7 +86,8 @@ public struct Launch: Sendable {
             GuestSetup(launch: launch, channel: channel.child!, terminal: root.terminal).run()
         case .parent(let handle):
             channel.child = nil
-            let process = StartedProcess(handle: handle, channel: channel.parent!, terminal: root.terminal)
+            let process = StartedProcess(
+                handle: handle, channel: channel.parent!, terminal: root.terminal, notify: root.notify)
             try clocks.comeBack()
             try place.comeBack()
             try process.release(maps: spec.linux.idMappings, process: spec.process)

@@ -7,15 +7,18 @@ public final class StartedProcess {
     public let handle: ProcessHandle
     /// The master of the pseudoterminal that is the process's terminal, if one was asked for.
     public private(set) var terminal: SharedFD?
+    /// The socket of sd_notify(3), non-blocking, where ``Spec/ready`` wants one. What comes over it is the guest's word.
+    public let notify: SharedFD?
     private var channel: SharedFD?
     private var ready = false
     private var done = false
     private var limits: [RLimit] = []
 
-    init(handle: consuming ProcessHandle, channel: SharedFD, terminal: SharedFD?) {
+    init(handle: consuming ProcessHandle, channel: SharedFD, terminal: SharedFD?, notify: SharedFD? = nil) {
         self.handle = handle
         self.channel = channel
         self.terminal = terminal
+        self.notify = notify
     }
 
     deinit {

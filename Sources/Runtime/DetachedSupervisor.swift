@@ -58,11 +58,23 @@ final class DetachedSupervisor {
             poll.add(signals.fd, .readable)
             // Its descriptors come after these two.
             vps.hub.add(to: &poll)
+            let listener = vps.listener.map { poll.add($0.socket.fd, .readable) }
             let ready = try poll.wait()
             while let signal = try signals.next() { if signal == Signal.terminate { askToHalt() } }
             try vps.hub.handle(ready)
+            if let listener, !ready[listener].isEmpty { try listen() }
             if ready[0].contains(.readable) { return }
         }
+    }
+
+    /// Init says something of how far it is.
+    private func listen() throws(SysError) {
+        switch try vps.listener!.take() {
+        case .waiting: return
+        case .ready: try ReadyMark.set(vps.place.state)
+        case .babbling: break
+        }
+        vps.listener = nil
     }
 
     /// SIGTERM to a supervisor, as the host's own shutdown sends to every process, ends its VPS in order.

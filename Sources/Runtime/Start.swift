@@ -65,8 +65,10 @@ public struct Start: Codable, Sendable {
         state.restarts = restarts
         state.rescue = rescue
         try place.write(state)
-        var starting = Starting(
-            place: place, template: try SealedTemplate(stored.template, on: files.host), config: stored)
+        let sealed = try SealedTemplate(stored.template, on: files.host)
+        var starting = Starting(place: place, template: sealed, config: stored)
+        starting.ready = rescue ? .started : sealed.manifest.readySignal(of: stored.args)
+        try describing("state of VPS \(name)") { () throws(SysError) in try ReadyMark.clear(place.state) }
         starting.rescue = rescue
         starting.restarts = restarts
         if rescue {

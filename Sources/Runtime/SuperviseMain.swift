@@ -72,6 +72,8 @@ struct WatchedVPS {
     let process: WatchedProcess
     let state: VPSState
     let hub: ConsoleHub
+    /// Until init has said that the system is up.
+    var listener: ReadyListener?
     /// Held so that the template can't be removed.
     let template: SealedTemplate?
 
@@ -83,6 +85,7 @@ struct WatchedVPS {
         state = vps.state
         template = vps.template
         process = .child(vps.process)
+        listener = vps.process.notify.map(ReadyListener.init)
         let console: ConsoleHub
         if let hub { console = hub } else { console = try WatchedVPS.makeHub(vps.place) }
         self.hub = console
