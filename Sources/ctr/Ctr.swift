@@ -25,7 +25,7 @@ struct Ctr: ParsableCommand {
                 name: "VPS",
                 subcommands: [
                     RunCommand.self, ExecCommand.self, EnterCommand.self, ListCommand.self, ShowCommand.self,
-                    LogsCommand.self, StopCommand.self, KillCommand.self, DestroyCommand.self,
+                    LogsCommand.self, CopyCommand.self, StopCommand.self, KillCommand.self, DestroyCommand.self,
                 ]),
             CommandGroup(name: "Template", subcommands: [TemplateCommand.self]),
             CommandGroup(name: "Host", subcommands: [HostCommand.self, CompletionCommand.self]),
