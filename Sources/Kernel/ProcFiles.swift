@@ -22,6 +22,12 @@ public enum ProcFiles {
         return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
     }
 
+    /// Whole seconds since boot. See proc_uptime(5).
+    public static func uptime() throws(SysError) -> UInt64 {
+        let bytes = try open("/proc/uptime", [.readOnly]).read(upTo: 128)
+        return UInt64(String(decoding: bytes.prefix { $0 != UInt8(ascii: ".") }, as: UTF8.self)) ?? 0
+    }
+
     /// The kernel's release as uname(2) has it: `6.18.4`.
     public static func kernelRelease() throws(SysError) -> String {
         let bytes = try open("/proc/sys/kernel/osrelease", .readOnly).read(upTo: 256)
@@ -44,8 +50,15 @@ public enum ProcFiles {
             else { return false }
             return mask & (1 << UInt64(signal - 1)) != 0
         }
-        if has("SigCgt:") || has("SigBlk:") { return .handled }
+        if has("SigCgt:") || has("SigBlk:") || waitsForSignals(pid) { return .handled }
         return has("SigIgn:") ? .ignored : .standard
+    }
+
+    /// Whether it sleeps in sigtimedwait(2), as busybox's init does: the signals that it waits for are blocked otherwise, but
+    /// not in the mask that /proc shows meanwhile.
+    private static func waitsForSignals(_ pid: Int32) -> Bool {
+        guard let call = try? open("/proc/\(pid)/syscall", .readOnly).read(upTo: 16) else { return false }
+        return call.starts(with: "\(CTR_SYS_rt_sigtimedwait) ".utf8)
     }
 }
 

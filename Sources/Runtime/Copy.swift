@@ -94,23 +94,15 @@ public struct Copy: Sendable {
     ) throws(CtrError) {
         do throws(CtrError) {
             let files = try VPSFiles(name, host: host)
+            if try reachRunning(files, body) { return }
             guard let config = try files.config() else { throw VPSFiles.unknown(name) }
-            let party = CopyParty.guest(config.idRange)
-            if let running = try RunningInit.find(files) {
-                return try body(.guest(root: try running.openRoot(of: name), name: name, party: party))
-            }
-            if config.ephemeral {
-                // It has ended, and with it all that it was.
-                try Recovery(host: host).sweep(name)
-                throw VPSFiles.unknown(name)
-            }
-            if let offline = try OfflineVPS.open(files, config, on: host) {
-                remarkOnMounts(path, config, progress)
-                try body(.guest(root: offline.root, name: name, party: party))
+            // One that was not kept has ended, and with it all that it was.
+            if config.ephemeral { throw VPSFiles.unknown(name) }
+            if let offline = try OfflineVPS.open(files, on: host) {
+                remarkOnMounts(path, offline.config, progress)
+                try body(.guest(root: offline.root, name: name, party: .guest(offline.config.idRange)))
                 _ = consume offline
-            } else if let running = try RunningInit.find(files) {
-                try body(.guest(root: try running.openRoot(of: name), name: name, party: party))
-            } else {
+            } else if try !reachRunning(files, body) {
                 throw CtrError(.busy, "VPS \(name): was started and has ended meanwhile, try again")
             }
         } catch {
@@ -120,6 +112,20 @@ public struct Copy: Sendable {
             error.message = "cp: \(error.message)"
             throw error
         }
+    }
+
+    /// - Returns: false if it does not run.
+    private func reachRunning(
+        _ files: VPSFiles, _ body: (CopyPlace) throws(CtrError) -> Void
+    ) throws(CtrError) -> Bool {
+        guard let running = try RunningInit.find(files) else { return false }
+        let root = try running.openRoot(of: files.name)
+        try body(.guest(root: root, name: files.name, party: .guest(running.state.config.idRange)))
+        // The root lives as long as our descriptor of it, but if it was started again that one is another.
+        if running.handle.hasEnded {
+            throw CtrError(.failed, "VPS \(files.name): has ended during the copy, which may be incomplete, try again")
+        }
+        return true
     }
 
     /// Of a stopped VPS only the disk is there.

@@ -10,6 +10,8 @@ struct Settings: Codable, Equatable {
     var idPool: Pool?
     /// Where the ranges in use are remembered. One for the whole host, whatever --root is.
     var idRegistry: String?
+    /// The directory of the action scripts for every VPS.
+    var scripts: String?
 
     struct Pool: Codable, Equatable {
         var base: UInt32
@@ -17,6 +19,7 @@ struct Settings: Codable, Equatable {
     }
 
     static let standardPath = "/etc/ctr/ctr.json"
+    static let standardScripts = "/etc/ctr/scripts"
     static let standardRegistry = "/var/lib/ctr/ids"
 
     static func load() throws(CtrError) -> Settings {
@@ -27,7 +30,7 @@ struct Settings: Codable, Equatable {
             throw CtrError(.config, "settings \(path)", cause: error)
         }
         do {
-            let known: Set<String> = ["idPool", "idRegistry"]
+            let known: Set<String> = ["idPool", "idRegistry", "scripts"]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {
                 throw CtrError(.config, "settings \(path): unknown key '\(unknown.escaped)'")

@@ -40,6 +40,17 @@ public enum VPSList {
         return list
     }
 
+    /// Those that are to run from the host's boot on, in groups of one priority, the highest first.
+    public static func onBoot(on host: Host) throws(CtrError) -> [[String]] {
+        var groups: [Int: [String]] = [:]
+        for name in try names(on: host) {
+            try Recovery(host: host).sweep(name)
+            guard let config = try VPSFiles(name, host: host).config(), config.onboot else { continue }
+            groups[config.bootPriority, default: []].append(name)
+        }
+        return groups.sorted { $0.key > $1.key }.map(\.value)
+    }
+
     /// nil for one that is just being made or removed.
     static func summary(_ files: VPSFiles) throws(CtrError) -> VPSSummary? {
         guard let config = try files.config() else { return nil }
@@ -51,6 +62,12 @@ public enum VPSList {
             summary.status = running.state.status
             summary.pid = running.state.pid
             summary.started = running.state.started
+            if let place = try files.stateDirectory(), StopIntent.isRecorded(place) { summary.status = .stopping }
+        } else if let state = try files.state(), let place = try files.stateDirectory(),
+            try Locks.hasSupervisor(place, of: files.name)
+        {
+            // Being made, started, started again, or cleared away.
+            summary.status = state.pid == 0 ? state.status : .stopping
         }
         return summary
     }

@@ -115,13 +115,15 @@ extension OptionTable {
             OptionName("--cap-add", value: true), OptionName("--cap-drop", value: true),
             OptionName("--seccomp", value: true), OptionName("--userns", value: true),
             OptionName("--net", value: true), OptionName("--nesting", value: false),
-            OptionName("--stop-signal", value: true),
+            OptionName("--no-nesting", value: false), OptionName("--stop-signal", value: true),
+            OptionName("--profile", value: true), OptionName("--protect", value: false),
+            OptionName("--no-protect", value: false),
         ] + globalNames)
 
     static let exec = OptionTable(
         options: [
             OptionName("--terminal", "-t", value: false), OptionName("--interactive", "-i", value: false),
             OptionName("--user", "-u", value: true), OptionName("--workdir", "-w", value: true),
-            OptionName("--env", "-e", value: true),
+            OptionName("--env", "-e", value: true), OptionName("--offline", value: false),
         ] + globalNames)
 }

@@ -82,7 +82,8 @@ import Testing
         "--pids": "100", "--io-read-bps": "8:0:10M", "--io-write-bps": "1G", "--io-read-iops": "100",
         "--io-write-iops": "8:16:5", "--ulimit": "nofile=1024:4096", "--mount": "/srv/db:/data:ro",
         "--device": "/dev/fuse", "--cap-add": "SYS_TIME,NET_RAW", "--cap-drop": "MKNOD", "--seccomp": "unconfined",
-        "--userns": "host", "--net": "host", "--stop-signal": "SIGRTMIN+3", "--root": "/r", "--state": "/s",
+        "--userns": "host", "--net": "host", "--stop-signal": "SIGRTMIN+3", "--profile": "small", "--root": "/r",
+        "--state": "/s",
     ]
 
     private func forms(_ option: OptionName) throws -> [[String]] {

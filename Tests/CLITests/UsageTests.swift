@@ -29,7 +29,12 @@ import Testing
         ("template show nothing", 66, "nothing"), ("template remove nothing", 66, "nothing"),
         ("template export nothing x.tar", 66, "nothing"), ("template import x", 64, "--name"),
         ("template list --bogus", 64, "ctr template list --help"), ("supervise x", 64, "unknown command"),
-        ("create x", 64, "unknown command"),
+        ("snapshot x", 64, "unknown command"), ("create x", 64, "--template"), ("create --template x", 64, "name"),
+        ("create Bad --template x", 64, "not a name"), ("create x --template t --memory lots", 64, "--memory 'lots'"),
+        ("create x --template t --keep", 64, "--keep"), ("create x --template t --boot-priority -1001", 64, "-1001"),
+        ("create x --template t --restart maybe", 64, "no, on-failure or always"), ("set x", 64, "nothing to change"),
+        ("set --memory 1G", 64, "name"), ("set Bad --memory 1G", 64, "not a name"), ("set x --unset", 64, "--unset"),
+        ("set x --template t", 64, "--template"),
         // Whatever goes wrong in ctr for these, no script takes it for the command's own status.
         ("run", 125, "template"), ("run --bogus x", 125, "--bogus"), ("run --memory lots x", 125, "--memory 'lots'"),
         ("run nothing", 125, "nothing"), ("--root rel run x", 125, "not an absolute path"), ("exec", 125, "name"),
@@ -77,7 +82,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "--help", "-h", "help", "run --help", "run -h", "help run", "exec --help", "exec a --help", "enter --help",
+        "--help", "-h", "help", "create --help", "set --help", "run --help", "run -h", "help run", "exec --help",
+        "exec a --help", "enter --help",
         "list --help", "show --help", "stop --help", "kill --help", "destroy --help", "logs --help", "template --help",
         "help template build", "template build --help", "template import --help", "template list --help",
         "template show --help", "template export --help", "template remove --help", "host --help", "host check --help",

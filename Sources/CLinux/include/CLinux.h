@@ -415,6 +415,23 @@ static inline long ctr_spawn_close_from(posix_spawn_file_actions_t *actions, int
 static inline long ctr_sigaction(int signal, const struct sigaction *_Nullable set, struct sigaction *_Nullable old) {
     return ctr_ret(sigaction(signal, set, old));
 }
+CTR_VALUE(SYS_rt_sigtimedwait, SYS_rt_sigtimedwait);
+// ---- supervisor ---------------------------------------------------------------------------------------------------
+static inline long ctr_accept4(int fd) {
+    return ctr_ret(syscall(SYS_accept4, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+// PIDFD_GET_INFO with PIDFD_INFO_EXIT (Linux 6.15), which Debian 12's linux/pidfd.h lacks. 0 and a status of waitpid(2).
+struct ctr_pidfd_info { uint64_t mask; uint64_t cgroupid; uint32_t ids[11]; int32_t exit_code; };
+static inline long ctr_pidfd_exit_status(int fd, int *status) {
+    struct ctr_pidfd_info info;
+    memset(&info, 0, sizeof info);
+    info.mask = 1 << 3;
+    long r = ctr_ret(ioctl(fd, _IOWR(0xFF, 11, struct ctr_pidfd_info), &info));
+    if (r < 0) return r;
+    if (!(info.mask & (1 << 3))) return -ENODATA;
+    *status = info.exit_code;
+    return 0;
+}
 
 #pragma clang assume_nonnull end
 #endif

@@ -29,7 +29,7 @@ struct ListCommand: Verb {
     var root: String?
     @OptionGroup(title: "Options of every command") var output: OutputOptions
 
-    static let states = ["creating", "stopped", "running", "paused"]
+    static let states = VPSStatus.allCases.map(\.rawValue)
 
     var given: Globals {
         Globals(root: root, state: nil, json: output.json, quiet: output.quiet, debug: output.debug)
