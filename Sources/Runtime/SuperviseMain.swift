@@ -85,7 +85,7 @@ struct WatchedVPS {
         state = vps.state
         template = vps.template
         process = .child(vps.process)
-        listener = vps.process.notify.map(ReadyListener.init)
+        listener = vps.process.takeNotifySocket().map(ReadyListener.init)
         let console: ConsoleHub
         if let hub { console = hub } else { console = try WatchedVPS.makeHub(vps.place) }
         self.hub = console
