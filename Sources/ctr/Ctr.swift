@@ -27,7 +27,7 @@ struct Ctr: ParsableCommand {
                     RunCommand.self, StartCommand.self, StopCommand.self, RestartCommand.self, KillCommand.self,
                     PauseCommand.self, UnpauseCommand.self, DestroyCommand.self, RenameCommand.self,
                     ListCommand.self, ShowCommand.self, ExecCommand.self, EnterCommand.self,
-                    ConsoleCommand.self, LogsCommand.self,
+                    ConsoleCommand.self, LogsCommand.self, StatsCommand.self, TopCommand.self,
                 ]),
             CommandGroup(name: "Template", subcommands: [TemplateCommand.self]),
             CommandGroup(name: "Host", subcommands: [HostCommand.self, CompletionCommand.self]),
