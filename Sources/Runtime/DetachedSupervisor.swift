@@ -87,12 +87,14 @@ final class DetachedSupervisor {
 
     /// How many milliseconds to wait before it is started again; nil: it stays stopped.
     private func next(after last: LastRun) -> Int? {
+        // As `set` has it by now.
+        let policy = (try? vps.place.files.keptConfig(in: vps.place.directory))??.restart ?? vps.config.restart
         let lasted = (Timestamp.monotonic() - began) / 1_000_000_000
         switch last.cause {
         case .operator, .poweroff: return nil
         case .reboot: return 0
-        case .exit where last.exitStatus == 0: return vps.config.restart == .always ? backoff.next(lasted) : nil
-        case .exit, .signal, .outOfMemory, .unknown: return vps.config.restart == .no ? nil : backoff.next(lasted)
+        case .exit where last.exitStatus == 0: return policy == .always ? backoff.next(lasted) : nil
+        case .exit, .signal, .outOfMemory, .unknown: return policy == .no ? nil : backoff.next(lasted)
         }
     }
 

@@ -432,6 +432,19 @@ static inline long ctr_pidfd_exit_status(int fd, int *status) {
     *status = info.exit_code;
     return 0;
 }
+// ---- limit watch: sys/eventfd.h and sys/timerfd.h are in no module map ---------------------------------------------
+static inline long ctr_eventfd(void) { return ctr_ret(syscall(SYS_eventfd2, 0, 02000000 | 04000)); }
+static inline long ctr_timerfd_create(void) {
+    return ctr_ret(syscall(SYS_timerfd_create, CLOCK_MONOTONIC, 02000000 | 04000));
+}
+// Once, so many milliseconds from now; 0 disarms.
+static inline long ctr_timerfd_set(int fd, int64_t milliseconds) {
+    struct itimerspec time;
+    memset(&time, 0, sizeof time);
+    time.it_value.tv_sec = milliseconds / 1000;
+    time.it_value.tv_nsec = milliseconds % 1000 * 1000000;
+    return ctr_ret(syscall(SYS_timerfd_settime, fd, 0, &time, NULL));
+}
 
 #pragma clang assume_nonnull end
 #endif
