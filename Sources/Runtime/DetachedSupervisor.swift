@@ -58,10 +58,12 @@ final class DetachedSupervisor {
             poll.add(signals.fd, .readable)
             // Its descriptors come after these two.
             vps.hub.add(to: &poll)
+            vps.limits?.add(to: &poll)
             let listener = vps.listener.map { poll.add($0.socket.fd, .readable) }
             let ready = try poll.wait()
             while let signal = try signals.next() { if signal == Signal.terminate { askToHalt() } }
             try vps.hub.handle(ready)
+            if let hits = try? vps.limits?.changes(ready) { report(hits) }
             if let listener, !ready[listener].isEmpty { try listen() }
             if ready[0].contains(.readable) { return }
         }

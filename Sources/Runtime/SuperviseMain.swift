@@ -72,6 +72,8 @@ struct WatchedVPS {
     let process: WatchedProcess
     let state: VPSState
     let hub: ConsoleHub
+    /// nil where nothing can be watched.
+    let limits: LimitWatch?
     /// Until init has said that the system is up.
     var listener: ReadyListener?
     /// Held so that the template can't be removed.
@@ -85,6 +87,7 @@ struct WatchedVPS {
         state = vps.state
         template = vps.template
         process = .child(vps.process)
+        limits = try? LimitWatch(vps.cgroup)
         listener = vps.process.takeNotifySocket().map(ReadyListener.init)
         let console: ConsoleHub
         if let hub { console = hub } else { console = try WatchedVPS.makeHub(vps.place) }
@@ -109,6 +112,7 @@ struct WatchedVPS {
         config = state.config
         guard let record = state.cgroup else { throw CtrError(.config, "state.json of VPS \(files.name): no cgroup") }
         cgroup = try Cgroup.openWhatIsThere(record)
+        limits = try? LimitWatch(cgroup)
         template = try SealedTemplate(config.template, on: files.host)
         try place.write(state)
         self.state = state
