@@ -28,6 +28,7 @@ public struct Change: Sendable {
         let new = try wanted(old, host)
         try Recovery(host: host).sweep(name)
         try write(new, lock)
+        defer { EventLog(host).append(.changed, vps: name) }
         guard let running = try RunningInit.find(files) else { return [] }
         do throws(CtrError) { try apply(new, running, files, lock) } catch {
             try write(old, lock)

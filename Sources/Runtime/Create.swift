@@ -35,6 +35,7 @@ public struct Create: Sendable {
             throw error
         }
         try Recovery(host: host).settleStopped(place.files)
+        EventLog(host).append(.created, vps: name, detail: ["template": .text(template)])
     }
 
 }

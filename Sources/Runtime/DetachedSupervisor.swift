@@ -12,11 +12,15 @@ final class DetachedSupervisor {
     /// How long the present run has lasted, for the back-off.
     private var began = Timestamp.monotonic()
     private var backoff = Backoff()
+    private let events: EventLog
+    /// When it was last written down that a limit was met, and the VPS lives with that.
+    private var reported: UInt64 = 0
 
     init(_ vps: WatchedVPS, signals: consuming SignalQueue) {
         self.vps = vps
         self.signals = signals
         host = vps.place.files.host
+        events = EventLog(host)
     }
 
     func run() throws(CtrError) {
@@ -29,6 +33,7 @@ final class DetachedSupervisor {
             }
             let ended = EndedVPS(place: vps.place, state: vps.state, cgroup: vps.cgroup)
             let last = ended.record(status)
+            report(last)
             guard !vps.config.ephemeral, !vps.state.rescue, let wait = next(after: last) else { return try clearAway(ended, last) }
             if try !startAgain(after: wait, ended) { return try clearAway(ended, last) }
         }
@@ -73,7 +78,9 @@ final class DetachedSupervisor {
     private func listen() throws(SysError) {
         switch try vps.listener!.take() {
         case .waiting: return
-        case .ready: try ReadyMark.set(vps.place.state)
+        case .ready:
+            try ReadyMark.set(vps.place.state)
+            events.append(.ready, vps: vps.config.name)
         case .babbling: break
         }
         vps.listener = nil
@@ -100,6 +107,32 @@ final class DetachedSupervisor {
         }
     }
 
+    // MARK: events
+
+    private func report(_ last: LastRun) {
+        if vps.config.ephemeral || vps.state.rescue { return }
+        var detail: [String: EventDetail] = ["cause": .text(last.cause.rawValue)]
+        if let status = last.exitStatus { detail["exitStatus"] = .number(Int64(status)) }
+        events.append(.stopped, vps: vps.config.name, detail: detail)
+    }
+
+    /// Each kill for want of memory; limits that only slow a VPS, which it may meet all the time, once a minute.
+    private func report(_ hits: LimitHits) {
+        if let kills = hits.oomKills, kills > 0 {
+            events.append(.oomKill, vps: vps.config.name, detail: ["processes": .number(kills)])
+        }
+        let now = Timestamp.monotonic()
+        var detail: [String: EventDetail] = [:]
+        for (key, count) in [
+            ("memory", hits.memory), ("memoryHigh", hits.memoryHigh), ("swap", hits.swap), ("processes", hits.processes),
+        ] {
+            if let count, count > 0 { detail[key] = .number(count) }
+        }
+        guard !detail.isEmpty, reported == 0 || now - reported > 60_000_000_000 else { return }
+        reported = now
+        events.append(.limitHit, vps: vps.config.name, detail: detail)
+    }
+
     // MARK: the start of another
 
     /// - Returns: false if it was stopped meanwhile.
@@ -114,6 +147,7 @@ final class DetachedSupervisor {
         do throws(CtrError) {
             vps = try Start(name: vps.config.name).begin(in: place, restarts: waiting.restarts, hub: vps.hub)
             began = Timestamp.monotonic()
+            events.append(.restarted, vps: vps.config.name, detail: ["count": .number(Int64(waiting.restarts))])
             return true
         } catch {
             // Nobody waits for an answer: the reason is kept where an operator looks.

@@ -33,8 +33,11 @@ public struct Recovery: Sendable {
         case .supervised: return try mendRunning(files)
         case .orphaned:
             _ = try SupervisorRequest.adopt(name).spawn(on: host)
+            EventLog(host).append(.supervisorLost, vps: name)
             return true
-        case .mended: return true
+        case .mended:
+            EventLog(host).append(.recovered, vps: name)
+            return true
         case .fine: return false
         }
     }

@@ -42,6 +42,7 @@ public struct Start: Codable, Sendable {
         try Ending(files: files).stopWaiting()
         try Isolation.guardProgram(config.userns)
         _ = try SupervisorRequest.start(self).spawn(on: files.host)
+        EventLog(files.host).append(.started, vps: name, detail: rescue ? ["rescue": true] : [:])
         return true
     }
 

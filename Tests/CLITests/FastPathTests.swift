@@ -31,7 +31,7 @@ import Testing
 
     private struct Missing: Error {}
 
-    private func dumped(_ verb: String) throws -> [OptionName] {
+    static func dumped(_ verb: String) throws -> [OptionName] {
         let dump = try JSONDecoder().decode(Dump.self, from: Data(Ctr._dumpHelp().utf8)).command
         guard let command = dump.subcommands?.first(where: { $0.commandName == verb }) else { throw Missing() }
         let options = (command.arguments ?? []).filter { $0.kind != "positional" }.map { argument in
@@ -47,11 +47,11 @@ import Testing
     }
 
     @Test func tableOfRunIsArgumentParsers() throws {
-        #expect(try text(dumped("run")) == text(OptionTable.run.options))
+        #expect(try text(Self.dumped("run")) == text(OptionTable.run.options))
     }
 
     @Test func tableOfExecIsArgumentParsers() throws {
-        #expect(try text(dumped("exec")) == text(OptionTable.exec.options))
+        #expect(try text(Self.dumped("exec")) == text(OptionTable.exec.options))
     }
 
     // MARK: both read the same

@@ -1,0 +1,6 @@
+# A large server: a database, or a machine that builds software.
+cpus = 4
+memory = 8G
+swap = 2G
+pids = 8192
+ulimit = nofile=65536:524288
