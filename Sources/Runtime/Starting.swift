@@ -15,6 +15,8 @@ struct Starting {
     /// See ``VPSState/rescue`` and ``VPSState/restarts``.
     var rescue = false
     var restarts = 0
+    /// How its first process says that the system is up, where somebody listens.
+    var ready = ReadySignal.started
     /// Nobody needs it without this process.
     var endsWithUs = false
 
@@ -37,7 +39,8 @@ struct Starting {
     consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
         let isolation = try Isolation(&config, place: place)
         let disk = template == nil ? nil : place.files.diskPath(ephemeral: config.ephemeral)
-        let spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
+        var spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
+        spec.ready = ready
         var entry = try Isolation.entry(config, process: spec.process, host: place.files.host)
         if config.ephemeral || endsWithUs { entry.parentDeathSignal = Signal.kill }
         var launch = Launch(
@@ -63,6 +66,7 @@ struct Starting {
         }
         state.cgroup = cgroup.record
         state.rescue = rescue
+        state.ready = ready
         state.restarts = restarts
         return state
     }

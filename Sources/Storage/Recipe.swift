@@ -77,6 +77,7 @@ private struct RecipeParser {
         case "run": run.append(try words(value))
         case "init": defaults.initCommand = try words(value)
         case "stop-signal": defaults.stopSignal = value
+        case "ready": defaults.ready = try readReady(value)
         case "entrypoint": defaults.entrypoint = try words(value)
         case "command": defaults.command = try words(value)
         case "env": defaults.env = (defaults.env ?? []) + [value]
@@ -88,8 +89,8 @@ private struct RecipeParser {
             defaults.labels = (defaults.labels ?? [:]).merging([String(pair[0]): String(pair[1])]) { $1 }
         default:
             throw bad(
-                "unknown key '\(key.escaped)' (known: name, description, base, packages, init, stop-signal, entrypoint, "
-                    + "command, env, user, workdir, label, run)")
+                "unknown key '\(key.escaped)' (known: name, description, base, packages, init, stop-signal, ready, "
+                    + "entrypoint, command, env, user, workdir, label, run)")
         }
         // Every value is checked in its own line, so that the error can name it.
         do { try defaults.validate() } catch { throw bad(error.message) }
@@ -115,6 +116,11 @@ private struct RecipeParser {
         }
         guard RecipeParser.isToken(parts[1], "-.") else { throw bad("suite '\(parts[1])': malformed") }
         return .mmdebstrap(suite: parts[1])
+    }
+
+    private func readReady(_ value: String) throws(CtrError) -> ReadySignal {
+        if let signal = ReadySignal(rawValue: value) { return signal }
+        throw bad("ready '\(value)': not one of \(ReadySignal.allCases.map(\.rawValue).joined(separator: ", "))")
     }
 
     private func readPackages(_ value: String) throws(CtrError) -> [String] {
