@@ -80,7 +80,7 @@ import Testing
         "--domain": "example", "--description": "what it is for", "--label": "tier=", "--cpus": "1.5",
         "--cpu-weight": "200", "--cpuset": "0-3,5", "--memory": "512M", "--memory-high": "256M", "--swap": "0",
         "--pids": "100", "--io-read-bps": "8:0:10M", "--io-write-bps": "1G", "--io-read-iops": "100",
-        "--io-write-iops": "8:16:5", "--ulimit": "nofile=1024:4096", "--mount": "/srv/db:/data:ro",
+        "--io-write-iops": "8:16:5", "--ulimit": "nofile=1024:4096", "--disk": "none", "--mount": "/srv/db:/data:ro",
         "--device": "/dev/fuse", "--cap-add": "SYS_TIME,NET_RAW", "--cap-drop": "MKNOD", "--seccomp": "unconfined",
         "--userns": "host", "--net": "host", "--stop-signal": "SIGRTMIN+3", "--profile": "small", "--root": "/r",
         "--state": "/s",
