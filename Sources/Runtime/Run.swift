@@ -45,6 +45,7 @@ public struct Run: Codable, Sendable {
             var launch = Launch(
                 spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
             launch.userName = config.user
+            launch.views = isolation.views
             let process = try launch.start()
             // While the child builds its side on another processor.
             try place.record(config, process: process, cgroup: isolation.cgroup)

@@ -11,6 +11,11 @@ struct Settings: Codable, Equatable {
     /// Where the ranges in use are remembered. One for the whole host, whatever --root is.
     var idRegistry: String?
 
+    /// Whether VPSs see their own limits in /proc by way of lxcfs(1).
+    var lxcfs: LXCFS.Choice?
+    /// Where lxcfs is mounted, or is to be.
+    var lxcfsDirectory: String?
+
     struct Pool: Codable, Equatable {
         var base: UInt32
         var count: UInt32
@@ -27,7 +32,7 @@ struct Settings: Codable, Equatable {
             throw CtrError(.config, "settings \(path)", cause: error)
         }
         do {
-            let known: Set<String> = ["idPool", "idRegistry"]
+            let known: Set<String> = ["idPool", "idRegistry", "lxcfs", "lxcfsDirectory"]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {
                 throw CtrError(.config, "settings \(path): unknown key '\(unknown.escaped)'")
