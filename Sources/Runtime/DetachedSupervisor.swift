@@ -55,6 +55,8 @@ final class DetachedSupervisor {
     // MARK: the end of a run
 
     private func waitForEnd() throws(SysError) {
+        // A start needs more than the wait that follows it, for years.
+        CurrentProcess.releaseFreeMemory()
         while true {
             if StopIntent.isRecorded(vps.place.state), vps.hub.wasPoked { vps.process.signal(Signal.kill) }
             vps.hub.wasPoked = false
