@@ -9,7 +9,7 @@ case $1 in
     *) events=$(realpath "$1") action=test ;;
 esac
 cd "$(dirname "$0")/.."
-filter=${2:-${LAB_FILTER:-'^(CgroupsTests|EndToEndTests\.(Run|Isolation|Exec|Lifecycle|Mount)Tests)'}}
+filter=${2:-${LAB_FILTER:-'^(CgroupsTests|EndToEndTests\.(Run|Isolation|Exec|Lifecycle|Mount|Distribution|MinimalInit)Tests)'}}
 suite=${LAB_SUITE:-bookworm}
 image=$PWD/.lab/$suite
 lab/image.sh "$suite"
@@ -33,6 +33,11 @@ find "$build" -maxdepth 1 -name '*.resources' -exec cp -a {} "$repository/${buil
 cp -a Tests "$repository/"
 [ -d rootfs-templates ] && cp -a rootfs-templates "$repository/"
 [ -x bin/ctr ] && cp bin/ctr "$repository/bin/ctr"
+# Debian's own system as a template, which the tests on the host have built (Tests/EndToEndTests/Distribution.swift).
+if compgen -G ".lab/templates/*.tar" >/dev/null; then
+    mkdir -p "$repository/.lab/templates"
+    cp .lab/templates/*.tar "$repository/.lab/templates/"
+fi
 swift=$(dirname "$(dirname "$(readlink -f "$(PATH=$PATH:/opt/swift/usr/bin command -v swift)")")")/lib/swift/linux
 cp "$swift"/*.so "$work/disk/swift/linux/"
 cp lab/guest.sh "$work/disk/guest.sh"

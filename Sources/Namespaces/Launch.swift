@@ -39,6 +39,8 @@ public struct Launch: Sendable {
     public var userName: String?
     public var cgroup: CgroupJoin
     public var streams: Streams
+    /// What the VPS sees in place of the kernel's own files; nil for none.
+    public var views: SystemViews?
     /// Layers go to overlayfs by path, as Linux before 6.13 wants it, also where it takes descriptors. For tests.
     package var layersByPath = false
 
@@ -66,6 +68,7 @@ public struct Launch: Sendable {
         do throws(CtrError) {
             root = try RootBuilder(spec: launch.spec, userns: userns, layersByPath: layersByPath).build()
             try launch.resolveUser(in: root.root)
+            if root.notify != nil { launch.entry.env.append("NOTIFY_SOCKET=\(HostDirectory.socketPath)") }
             try clocks.unshare(for: spec.linux)
             channel = try ChannelEnds()
             // The cgroup namespace comes when the child has joined its cgroups: its root is where the caller is then.
@@ -85,7 +88,8 @@ public struct Launch: Sendable {
             GuestSetup(launch: launch, channel: channel.child!, terminal: root.terminal).run()
         case .parent(let handle):
             channel.child = nil
-            let process = StartedProcess(handle: handle, channel: channel.parent!, terminal: root.terminal)
+            let process = StartedProcess(
+                handle: handle, channel: channel.parent!, terminal: root.terminal, notify: root.notify)
             try clocks.comeBack()
             try place.comeBack()
             try process.release(maps: spec.linux.idMappings, process: spec.process)

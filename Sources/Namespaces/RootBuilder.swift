@@ -35,13 +35,20 @@ struct RootBuilder: ~Copyable {
             try devices.build()
         }
         try makeSystemDirectories(root)
+        let ready = spec.ready
+        let notify = try describing("/run/host of the VPS", code: .failed, step: "prepare root") {
+            () throws(SysError) in try HostDirectory.make(ready, in: root)
+        }
         for mount in spec.mounts { try bind(mount, root) }
-        return Built(root: root, terminal: spec.process.terminal ? try devices.openTerminal() : nil)
+        return Built(
+            root: root, terminal: spec.process.terminal ? try devices.openTerminal() : nil, notify: notify)
     }
 
     struct Built {
         let root: SharedFD
         let terminal: SharedFD?
+        /// The socket on which init says that it is up, if it does so.
+        let notify: SharedFD?
     }
 
     /// The file system of the root alone, attached nowhere.

@@ -19,6 +19,7 @@ public struct Pause: Sendable {
                 try write(.running)
                 throw error
             }
+            EventLog(host).append(.paused, vps: name)
             return true
         }
     }
@@ -29,6 +30,7 @@ public struct Pause: Sendable {
             if state.status != .paused { return false }
             try cgroup.thaw()
             try write(.running)
+            EventLog(host).append(.unpaused, vps: name)
             return true
         }
     }
