@@ -39,6 +39,8 @@ public struct Launch: Sendable {
     public var userName: String?
     public var cgroup: CgroupJoin
     public var streams: Streams
+    /// What the VPS sees in place of the kernel's own files; nil for none.
+    public var views: SystemViews?
     /// Layers go to overlayfs by path, as Linux before 6.13 wants it, also where it takes descriptors. For tests.
     package var layersByPath = false
 

@@ -15,6 +15,11 @@ struct Settings: Codable, Equatable {
     /// The directory of the operator's profiles.
     var profiles: String?
 
+    /// Whether VPSs see their own limits in /proc by way of lxcfs(1).
+    var lxcfs: LXCFS.Choice?
+    /// Where lxcfs is mounted, or is to be.
+    var lxcfsDirectory: String?
+
     struct Pool: Codable, Equatable {
         var base: UInt32
         var count: UInt32
@@ -33,7 +38,9 @@ struct Settings: Codable, Equatable {
             throw CtrError(.config, "settings \(path)", cause: error)
         }
         do {
-            let known: Set<String> = ["idPool", "idRegistry", "scripts", "profiles"]
+            let known: Set<String> = [
+                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory",
+            ]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {
                 throw CtrError(.config, "settings \(path): unknown key '\(unknown.escaped)'")

@@ -46,6 +46,7 @@ struct Starting {
         var launch = Launch(
             spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
         launch.userName = config.user
+        launch.views = isolation.views
         let process = try launch.start()
         // While the child builds its side on another processor.
         if isNew, !config.ephemeral { try place.write(config) }
