@@ -1,5 +1,6 @@
 """A server's life, beside Debian's lxc: start, stop, a whole distribution, and what many idle ones cost the host."""
 import concurrent.futures
+import glob
 import os
 import re
 import shutil
@@ -48,6 +49,19 @@ class Lxc:
         self.bench = bench
         self.path = f"{bench.work}/lxc"
         os.makedirs(self.path, exist_ok=True)
+        self.cgroups_before = set(self.cgroups())
+
+    @staticmethod
+    def cgroups():
+        return glob.glob("/sys/fs/cgroup/lxc*") + glob.glob("/sys/fs/cgroup/*/lxc*")
+
+    def clean(self):
+        """lxc leaves cgroups of its own, lxc.pivot, behind."""
+        for path in set(self.cgroups()) - self.cgroups_before:
+            try:
+                os.rmdir(path)
+            except OSError as error:
+                self.bench.notes.append(f"lxc left {path}: {error.strerror}")
 
     def create(self, name, rootfs, signal):
         os.makedirs(f"{self.path}/{name}/upper")
@@ -207,6 +221,8 @@ class Life:
                 points, seconds = self.grow(name, start, rows, MANY_SECONDS if name == "ctr" else MANY_SECONDS / 4)
             finally:
                 end()
+                if name == "lxc":
+                    self.lxc.clean()
             if len(points) > 2:
                 fits[name] = (*fit(points), points[-1][0], seconds)
         text = "| idle minimal ones | memory of the host, MiB | started in s | each, ms |\n| --- | --- | --- | --- |\n"
@@ -218,7 +234,7 @@ class Life:
             text += f"| {name} | {slope / 1024:.0f} | {total / 2**30:.2f} | {count} in {seconds:.1f} s, {os.cpu_count()} processors |\n"
             if name == "ctr":
                 self.bench.goals.append(
-                    ("1,000 idle minimal VPSs (extrapolated)", f"{total / 2**30:.2f} GiB", "≤ 24 GiB", total <= 24 * 2**30))
+                    (f"1,000 idle minimal VPSs (by the line through 0 to {count})", f"{total / 2**30:.2f} GiB", "≤ 24 GiB", total <= 24 * 2**30))
         self.bench.tables.append(text)
 
     def grow(self, name, start, rows, limit):
