@@ -62,7 +62,10 @@ public struct Change: Sendable {
         if new.resources != state.config.resources {
             try cgroup.apply(new.resources.onDisk(of: lock.directory), host: .detect())
         }
-        try limit(cgroup, new.ulimits, before: state.config.ulimits)
+        do throws(CtrError) { try limit(cgroup, new.ulimits, before: state.config.ulimits) } catch {
+            try? cgroup.apply(state.config.resources.onDisk(of: lock.directory), host: .detect())
+            throw error
+        }
         state.cgroup = cgroup.record
         state.config.takeLive(new)
         try VPSFiles.write(state, "state.json", in: place, of: name, durable: false)

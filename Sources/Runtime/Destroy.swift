@@ -22,21 +22,46 @@ public struct Destroy: Sendable {
         }
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
-        if try files.keptConfig(in: lock.directory)?.protected == true {
-            throw CtrError(.failed, "VPS \(name): protected (ctr set \(name) --no-protect first)")
-        }
+        try check(files, lock)
         if let running = try RunningInit.find(files) {
             guard force else {
                 throw CtrError(.failed, "VPS \(name): running (ctr stop \(name) first, or ctr destroy --force \(name))")
             }
             try Ending(files: files).kill(running)
         } else {
+            if !force { try refuseWaiting(files) }
             try Ending(files: files).stopWaiting()
+            // Its supervisor was faster.
+            if let running = try RunningInit.find(files) { try Ending(files: files).kill(running) }
         }
         let state = try files.ensureStateDirectory()
         try Locks.becomeSupervisor(state, of: name)
         try Recovery(host: host).removeAll(files)
         EventLog(host).append(.destroyed, vps: name)
         withExtendedLifetime(state) {}
+    }
+
+    /// With --force also what is too damaged to be read goes.
+    private func check(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) {
+        let config: VPSConfig?
+        do throws(CtrError) { config = try files.keptConfig(in: lock.directory) } catch {
+            if force, error.code == .config { return }
+            throw error
+        }
+        if config?.protected == true {
+            throw CtrError(.failed, "VPS \(name): protected (ctr set \(name) --no-protect first)")
+        }
+        if config == nil, !force, try files.state() == nil, try !Leftover.isOne(files) {
+            throw CtrError(.failed, "VPS \(name): it has no config.json (ctr destroy --force \(name) removes its data)")
+        }
+    }
+
+    /// One that is just being started, or waits to be started again, is not stopped.
+    private func refuseWaiting(_ files: VPSFiles) throws(CtrError) {
+        guard let state = try files.state(), [.starting, .restarting].contains(state.status),
+            let place = try files.stateDirectory(), try Locks.hasSupervisor(place, of: name)
+        else { return }
+        throw CtrError(
+            .failed, "VPS \(name): \(state.status.rawValue) (ctr stop \(name) first, or ctr destroy --force \(name))")
     }
 }

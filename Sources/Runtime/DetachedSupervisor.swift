@@ -105,7 +105,8 @@ final class DetachedSupervisor {
         let lasted = (Timestamp.monotonic() - began) / 1_000_000_000
         switch last.cause {
         case .operator, .poweroff: return nil
-        case .reboot: return 0
+        // At once, but for one that does nothing else.
+        case .reboot: return lasted < 5 ? backoff.next(lasted) : 0
         case .exit where last.exitStatus == 0: return policy == .always ? backoff.next(lasted) : nil
         case .exit, .signal, .outOfMemory, .unknown: return policy == .no ? nil : backoff.next(lasted)
         }
@@ -157,7 +158,8 @@ final class DetachedSupervisor {
         } catch {
             // Nobody waits for an answer: the reason is kept where an operator looks.
             vps.hub.note("ctr: start again: \(error.message)\r\n")
-            try ended.clearAway()
+            // Also of what has been started by then.
+            try Recovery(host: host).settleStopped(place.files)
             throw error
         }
     }

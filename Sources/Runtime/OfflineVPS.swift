@@ -16,6 +16,10 @@ struct OfflineVPS: ~Copyable {
     static func open(_ files: VPSFiles, on host: Host) throws(CtrError) -> OfflineVPS? {
         let lock = try VerbLock.take(files)
         if try RunningInit.find(files) != nil { return nil }
+        // One whose `start` was killed is still being started: the disk can't be mounted twice.
+        if let state = try files.stateDirectory(), try Locks.hasSupervisor(state, of: files.name) {
+            throw CtrError(.busy, "VPS \(files.name): its supervisor is at work on it, try again")
+        }
         guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(files.name) }
         let template = try SealedTemplate(config.template, on: host)
         let spec = try config.spec(

@@ -35,6 +35,14 @@ public struct Pause: Sendable {
         }
     }
 
+    /// For `stop`, with the VPS's lock held: a paused VPS goes on, to halt in order.
+    func thaw(_ running: borrowing RunningInit, _ files: VPSFiles) throws(CtrError) {
+        try Ending(files: files).thaw(running)
+        guard let place = try files.stateDirectory(), var state = try files.state() else { return }
+        state.status = .running
+        try VPSFiles.write(state, "state.json", in: place, of: name, durable: false)
+    }
+
     private func change(
         on host: Host,
         _ body: (Cgroup, VPSState, (VPSStatus) throws(CtrError) -> Void) throws(CtrError) -> Bool

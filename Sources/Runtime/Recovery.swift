@@ -11,8 +11,7 @@ public struct Recovery: Sendable {
 
     /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
     public func sweepAll() throws(CtrError) -> [String] {
-        var mended: [String] = []
-        for name in try VPSList.names(on: host) where try sweep(name) { mended.append(name) }
+        let mended = try VPSList.each(on: host) { (name) throws(CtrError) in try sweep(name) ? name : nil }
         _ = try Settings.load().makeIDPool().reclaim()
         try Cgroup.prune(host: .detect(), path: host.cgroupParent)
         return mended
@@ -109,6 +108,7 @@ public struct Recovery: Sendable {
         guard let directory = try files.directory(),
             try VPSFiles.read("config.json", in: directory, of: files.name) as VPSConfig? != nil
         else {
+            guard try Leftover.isOne(files) else { return .fine }
             try removeAll(files)
             return .mended
         }
@@ -135,7 +135,10 @@ public struct Recovery: Sendable {
         let name = files.name
         try endProcesses(files, cgroup)
         let (all, states) = (files.all, files.states)
-        try describing("files of VPS \(name)") { () throws(SysError) in try all.fd.removeTree(name) }
+        try describing("files of VPS \(name)") { () throws(SysError) in
+            try Leftover.markAndEmpty(name, in: all)
+            try all.fd.removeTree(name)
+        }
         let pool = try Settings.load().makeIDPool()
         let owned: IDRange?
         if let range { owned = range } else { owned = try pool.lookup(files.path) }

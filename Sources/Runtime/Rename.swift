@@ -23,6 +23,7 @@ public struct Rename: Sendable {
         try refuseRunning(files)
         guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(name) }
         if name == newName { return }
+        if try new.directory() != nil { throw CtrError(.cannotCreate, "VPS \(newName): exists already") }
         // Nobody makes or mends one of the new name meanwhile.
         let state = try new.ensureStateDirectory()
         try Locks.becomeSupervisor(state, of: newName)

@@ -81,7 +81,6 @@ public struct Start: Codable, Sendable {
         try scripts.runOnHost(.preStart)
         let output = try VPSOutput()
         let vps = try starting.started(streams: streams(starting.config, output))
-        // Until this returns, what fails takes the first process with it: it is our child.
         if vps.config.idRange != stored.idRange {
             var changed = stored
             changed.idRange = vps.config.idRange

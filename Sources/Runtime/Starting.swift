@@ -38,6 +38,8 @@ struct Starting {
     /// Whoever calls it clears up after a failure: cgroup and state may be there.
     consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
         let isolation = try Isolation(&config, place: place)
+        // Before anything is on its disk: data without it would be nobody's.
+        if isNew, !config.ephemeral { try place.write(config) }
         let disk = template == nil ? nil : place.files.diskPath(ephemeral: config.ephemeral)
         var spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
         spec.ready = ready
@@ -48,8 +50,6 @@ struct Starting {
         launch.userName = config.user
         launch.views = isolation.views
         let process = try launch.start()
-        // While the child builds its side on another processor.
-        if isNew, !config.ephemeral { try place.write(config) }
         // Before that the process's root is still the host's: nobody may find it and enter.
         try process.waitUntilReady()
         let state = try state(process, cgroup: isolation.cgroup)

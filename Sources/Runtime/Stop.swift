@@ -28,16 +28,19 @@ public struct Stop: Sendable {
         guard let running = try RunningInit.find(files) else {
             let state = try files.state()
             try ending.stopWaiting()
-            return state?.status == .restarting
+            // Its supervisor was faster: now it runs.
+            if let running = try RunningInit.find(files) { try ending.kill(running) }
+            return state?.status == .restarting || state?.status == .starting
         }
+        let began = Timestamp.now()
+        if running.state.status == .paused { try Pause(name: name).thaw(running, files) }
         // Its supervisor, which a script may need, sees to the rest.
         try Recovery(host: files.host).sweep(name)
         try ActionScripts(files: files, directory: lock.directory).runInside(.stop, unless: running.state.rescue)
         try ending.record()
-        try ending.thaw(running)
         if try ask(running) { try waitForEnd(running.handle) }
         try ending.kill(running)
-        try reportScript(lock.directory)
+        try reportScript(lock.directory, since: began)
         return true
     }
 
@@ -66,8 +69,11 @@ public struct Stop: Sendable {
     }
 
     /// Its supervisor ran the post-stop script and has left word.
-    private func reportScript(_ directory: SharedFD) throws(CtrError) {
+    private func reportScript(_ directory: SharedFD, since began: String) throws(CtrError) {
         let last: LastRun? = try VPSFiles.read("last.json", in: directory, of: name)
-        if let failure = last?.scriptFailure { throw CtrError(.failed, "\(failure) (the VPS has stopped)") }
+        // RFC 3339 in UTC sorts as text.
+        if let last, last.finished >= began, let failure = last.scriptFailure {
+            throw CtrError(.failed, "\(failure) (the VPS has stopped)")
+        }
     }
 }

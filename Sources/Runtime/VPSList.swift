@@ -57,25 +57,39 @@ public enum VPSList {
         return names.sorted()
     }
 
-    /// Every VPS. What a crash left is mended first.
+    /// Every VPS. What a crash left is mended first. One whose files are damaged is warned of and left out.
     public static func all(on host: Host) throws(CtrError) -> [VPSSummary] {
-        var list: [VPSSummary] = []
-        for name in try names(on: host) {
+        try each(on: host) { (name) throws(CtrError) in
             try Recovery(host: host).sweep(name)
-            if let summary = try summary(VPSFiles(name, host: host)) { list.append(summary) }
+            return try summary(VPSFiles(name, host: host))
         }
-        return list
+    }
+
+    /// One that is damaged must not keep an operator from all others.
+    static func each<Value>(
+        on host: Host, _ body: (String) throws(CtrError) -> Value?
+    ) throws(CtrError) -> [Value] {
+        var values: [Value] = []
+        for name in try names(on: host) {
+            do throws(CtrError) {
+                if let value = try body(name) { values.append(value) }
+            } catch {
+                if error.code != .config, error.code != .io { throw error }
+                Message.warn("\(error.message) (left out; ctr destroy --force \(name) removes it)")
+            }
+        }
+        return values
     }
 
     /// Those that are to run from the host's boot on, in groups of one priority, the highest first.
     public static func onBoot(on host: Host) throws(CtrError) -> [[String]] {
-        var groups: [Int: [String]] = [:]
-        for name in try names(on: host) {
+        let marked = try each(on: host) { (name) throws(CtrError) -> VPSConfig? in
             try Recovery(host: host).sweep(name)
-            guard let config = try VPSFiles(name, host: host).config(), config.onboot else { continue }
-            groups[config.bootPriority, default: []].append(name)
+            guard let config = try VPSFiles(name, host: host).config(), config.onboot else { return nil }
+            return config
         }
-        return groups.sorted { $0.key > $1.key }.map(\.value)
+        let groups = Dictionary(grouping: marked, by: \.bootPriority)
+        return groups.sorted { $0.key > $1.key }.map { $0.value.map(\.name) }
     }
 
     /// nil for one that is just being made or removed.

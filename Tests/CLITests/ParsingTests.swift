@@ -73,7 +73,7 @@ import Testing
     @Test func signalsOfKill() throws {
         func meaning(_ words: String...) throws -> ([String], Int32) {
             let parsed = try #require(try Parsing.parse(KillCommand.self, words) as? KillCommand)
-            let meaning = try parsed.meaning()
+            let meaning = try parsed.meaning { ["a", "b"].contains($0) }
             return (meaning.names, meaning.signal)
         }
         #expect(try meaning("a") == (["a"], 9))
@@ -82,6 +82,8 @@ import Testing
         #expect(try meaning("a", "15") == (["a"], 15))
         #expect(try meaning("a", "b") == (["a", "b"], 9))
         #expect(try meaning("term") == (["term"], 9))
+        // A mistyped signal is none's death.
+        for word in ["65", "99", "0", "hupp"] { #expect(throws: CtrError.self) { _ = try meaning("a", word) } }
         #expect(try meaning("--signal", "HUP", "a", "term") == (["a", "term"], 1))
         let error = #expect(throws: CtrError.self) { _ = try meaning("a", "TREM") }
         #expect(error?.code == .usage)

@@ -26,18 +26,26 @@ struct KillCommand: Verb {
     var given: Globals { global.globals }
 
     /// The names and the signal's number.
-    func meaning() throws(CtrError) -> (names: [String], signal: Int32) {
+    /// - Parameter isVPS: whether there is a VPS of this name.
+    func meaning(_ isVPS: (String) throws(CtrError) -> Bool) throws(CtrError) -> (names: [String], signal: Int32) {
         if let signal { return (words, try SignalName.parse(signal, option: "--signal")) }
         guard words.count > 1, let last = words.last else { return (words, 9) }
         if let number = try? SignalName.parse(last, option: "") { return (words.dropLast(), number) }
-        // Names are never written with capitals, so this was meant as a signal.
-        if last.contains(where: \.isUppercase) { _ = try SignalName.parse(last, option: "signal") }
+        // A mistyped signal must not become a KILL for the others.
+        if try !isVPS(last) {
+            // Names have no capitals, and hardly digits alone.
+            let isSignal = last.contains(where: \.isUppercase) || last.allSatisfy(\.isNumber)
+            throw CtrError(
+                isSignal ? .usage : .notFound,
+                "kill: '\(last.escaped)' is neither a signal nor a VPS ; nothing was done (--signal SIGNAL takes all words for names)"
+            )
+        }
         return (words, 9)
     }
 
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
-        let (names, signal) = try meaning()
         let host = try globals.host()
+        let (names, signal) = try meaning { (name) throws(CtrError) in try VPSList.names(on: host).contains(name) }
         let each = EachName(names: names, globals: globals, words: ["kill", "--signal", "\(signal)"])
         return try each.run { (name) throws(CtrError) in
             try Kill(name: name, signal: signal).run(on: host)
