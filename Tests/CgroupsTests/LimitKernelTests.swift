@@ -124,7 +124,8 @@ import Testing
             // How much: at least what is held, and no more than the limit was.
             let message = error?.message ?? ""
             let amount = message.firstMatch(of: /: ([0-9.]+M) is in use and could not be reclaimed/)
-            let used = try #require(try amount.map { try Size.parse(String($0.1.prefix { $0 != "." }) + "M", option: "") }, "\(message)")
+            let used = try #require(
+                try amount.map { try Size.parse(String($0.1.prefix { $0 != "." }) + "M", option: "") }, "\(message)")
             #expect(used >= 24 << 20 && used < 40 << 20, "\(message)")
             let after = try cgroup.usage()
             #expect(after.memory?.limit == before.memory?.limit)

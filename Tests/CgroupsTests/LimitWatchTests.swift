@@ -30,7 +30,8 @@ import Testing
         try eventually { try !wake(watch, milliseconds: 300) && watch.pause == 0 }
     }
 
-    private static let hasSwap = ((try? String(contentsOfFile: "/proc/swaps", encoding: .utf8)) ?? "")
+    private static let hasSwap =
+        ((try? String(contentsOfFile: "/proc/swaps", encoding: .utf8)) ?? "")
         .split(separator: "\n").count > 1
 
     private func limited(_ f: Fixture) throws -> Cgroup {
@@ -54,7 +55,8 @@ import Testing
             let cgroup = try limited(f)
             let watch = try LimitWatch(cgroup)
             #expect(try !wake(watch, milliseconds: 200))
-            let result = try f.run(cgroup, "for i in 1 2 3 4 5; do sleep 0.01 & wait; done; head -c 4m /dev/zero | wc -c")
+            let result = try f.run(
+                cgroup, "for i in 1 2 3 4 5; do sleep 0.01 & wait; done; head -c 4m /dev/zero | wc -c")
             #expect(result.output.trimmed == "\(4 << 20)")
             #expect(try !wake(watch, milliseconds: 300))
             #expect(watch.total.isEmpty)
@@ -134,7 +136,8 @@ import Testing
             let file = FileManager.default.temporaryDirectory.appendingPathComponent("ctr-cache-\(UUID())").path
             defer { try? FileManager.default.removeItem(atPath: file) }
             let watch = try LimitWatch(cgroup)
-            let result = try f.run(cgroup, "dd if=/dev/zero of='\(file)' bs=1M count=64 2>&1 && sync '\(file)'; echo $?")
+            let result = try f.run(
+                cgroup, "dd if=/dev/zero of='\(file)' bs=1M count=64 2>&1 && sync '\(file)'; echo $?")
             #expect(result.output.hasSuffix("0\n"), "\(result.output)")
             if cgroup.directory(of: .memory)?.isUnified == true {
                 #expect(try turn(watch) { ($0.memory ?? 0) > 0 })
