@@ -3,11 +3,12 @@ public import Model
 
 /// How often limits were met, counted since the cgroup was made. A count is nil where the kernel keeps none.
 public struct LimitHits: Codable, Equatable, Sendable {
-    /// Memory could not grow before something was reclaimed: memory.max. The VPS may have noticed nothing but a delay.
+    /// Memory could not grow before something was reclaimed: memory.max; v1's limit of memory and swap together too.
+    /// The VPS may have noticed nothing but a delay.
     public var memory: Int64?
     /// The VPS was throttled and made to reclaim: memory.high. v2 alone.
     public var memoryHigh: Int64?
-    /// Swap was full.
+    /// Swap was full. v2 alone.
     public var swap: Int64?
     /// Processes that the kernel killed for want of memory, for whatever limit: that of the VPS, one that the guest set
     /// inside, or the host's own memory.
@@ -80,8 +81,10 @@ extension CgroupDirectory {
     }
 
     fileprivate func countMemoryV1(_ hits: inout LimitHits) throws(SysError) {
-        hits.memory = try number("memory.failcnt")
-        hits.swap = try number("memory.memsw.failcnt")
+        // The limit of memory and swap together is tried first, and it is the one that is met where no swap is allowed or
+        // none is left: one of both stopped the growth.
+        let both = try number("memory.memsw.failcnt")
+        hits.memory = try number("memory.failcnt").map { $0 + (both ?? 0) } ?? both
         // Counted where the victim lived, and only there.
         hits.oomKills = try sum("memory.oom_control", "oom_kill")
     }

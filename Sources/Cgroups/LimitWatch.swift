@@ -31,7 +31,7 @@ public final class LimitWatch {
     private var sources: [Source] = []
     private let clock: AlarmClock
     /// Milliseconds until the next look by the clock; 0 while it listens to the sources.
-    private var pause = 0
+    private(set) var pause = 0
     /// Milliseconds by the clock in which nothing came.
     private var idle = 0
     private static let shortest = 10

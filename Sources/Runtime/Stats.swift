@@ -53,8 +53,8 @@ public struct StatsReading: Codable, Sendable {
     public var interval: Double?
     public var vps: [VPSStats]
 
-    /// Whether any of them runs.
-    public var isAnyRunning: Bool { vps.contains { $0.usage != nil } }
+    /// Whether any of them runs, or is about to.
+    public var isAnyRunning: Bool { vps.contains { $0.status != .stopped } }
 }
 
 /// `ctr stats` and `ctr top`: reads again and again what VPSs use.
@@ -80,7 +80,7 @@ public struct Stats: ~Copyable {
         }
     }
 
-    /// What they use now. One that is named and does not run, or is gone since, has no usage.
+    /// What they use now. One that is named and does not run, or is gone since, has no usage; so has one that starts.
     public mutating func read() throws(CtrError) -> StatsReading {
         let now = Timestamp.monotonic()
         let seconds = last.map { Double(now - $0.time) / 1e9 }
@@ -89,8 +89,9 @@ public struct Stats: ~Copyable {
         for name in names.isEmpty ? try VPSList.names(on: host) : names {
             let files = try VPSFiles(name, host: host)
             guard let (state, usage) = try Stats.usage(files) else {
-                if names.isEmpty { continue }
-                reading.vps.append(VPSStats(name: name, status: try files.state()?.status ?? .stopped))
+                let status = try Stats.statusWithoutProcess(files)
+                if names.isEmpty, status == .stopped { continue }
+                reading.vps.append(VPSStats(name: name, status: status))
                 continue
             }
             let key = Key(name: name, startTime: state.startTime)
@@ -103,6 +104,14 @@ public struct Stats: ~Copyable {
         }
         last = (now, usages)
         return reading
+    }
+
+    /// Of one without a first process: being made, started or started again, or stopped.
+    private static func statusWithoutProcess(_ files: VPSFiles) throws(CtrError) -> VPSStatus {
+        guard let state = try files.state(), state.pid == 0, let place = try files.stateDirectory(),
+            try Locks.hasSupervisor(place, of: files.name)
+        else { return .stopped }
+        return state.status
     }
 
     /// nil where it does not run.

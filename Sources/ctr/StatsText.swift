@@ -56,8 +56,8 @@ enum StatsText {
     private static func memory(_ usage: CgroupUsage) -> [Row] {
         guard let memory = usage.memory else { return [] }
         let kinds: [(String, Int64?)] = [
-            ("anonymous", memory.anonymous), ("file", memory.cache), ("shared", memory.shared),
-            ("kernel", memory.kernel), ("slab", memory.slab), ("sockets", memory.sockets),
+            ("anonymous", memory.anonymous), ("file", memory.cache), ("  shared", memory.shared),
+            ("kernel", memory.kernel), ("  slab", memory.slab), ("  sockets", memory.sockets),
         ]
         let kills = memory.oomKills ?? 0
         var rows = [

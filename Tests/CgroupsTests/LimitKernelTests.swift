@@ -121,12 +121,18 @@ import Testing
             lower.pids = 50
             let error = thrown { try cgroup.apply(lower, host: f.host) }
             #expect(error?.code == .busy)
-            #expect(error?.message.contains("in use") == true, "\(error?.message ?? "")")
+            // How much: at least what is held, and no more than the limit was.
+            let message = error?.message ?? ""
+            let amount = message.firstMatch(of: /: ([0-9.]+M) is in use and could not be reclaimed/)
+            let used = try #require(
+                try amount.map { try Size.parse(String($0.1.prefix { $0 != "." }) + "M", option: "") }, "\(message)")
+            #expect(used >= 24 << 20 && used < 40 << 20, "\(message)")
             let after = try cgroup.usage()
             #expect(after.memory?.limit == before.memory?.limit)
             #expect(after.memory?.swapLimit == before.memory?.swapLimit)
             #expect(after.processes?.limit == 100)
             #expect(after.memory?.oomKills == 0, "nobody is killed by `set`")
+            #expect(try cgroup.processes().count == 1)
         }
     }
 
@@ -197,6 +203,35 @@ import Testing
             #expect(error?.message.contains("4000:17") == true)
             #expect(try cgroup.usage().memory?.limit == 64 << 20)
             #expect(try cgroup.usage().processes?.limit == 10)
+        }
+    }
+
+    @Test(.requires(.controller(.memory))) func memoryByKind() throws {
+        try Fixture.with { f in
+            let cgroup = try f.create()
+            let file = FileManager.default.temporaryDirectory.appendingPathComponent("ctr-kind-\(UUID())").path
+            defer { try? FileManager.default.removeItem(atPath: file) }
+            let running = try f.start(
+                cgroup, "head -c 12m /dev/zero >'\(file)'; exec \(Fixture.probe) --hold \(24 << 20)")
+            #expect(try running.line() == "ready")
+            let memory = try #require(try cgroup.usage().memory)
+            #expect((memory.anonymous ?? 0) >= 24 << 20 && (memory.anonymous ?? 0) < 36 << 20)
+            #expect((memory.cache ?? 0) >= 12 << 20 && (memory.cache ?? 0) < 24 << 20)
+            #expect((memory.kernel ?? 0) > 0)
+            #expect((memory.anonymous ?? 0) + (memory.cache ?? 0) <= memory.current + (1 << 20))
+            if cgroup.directory(of: .memory)?.isUnified == true { #expect((memory.slab ?? 0) > 0) }
+            try cgroup.kill()
+        }
+    }
+
+    @Test(.requires(.controller(.cpu))) func theQuotaIsTold() throws {
+        try Fixture.with { f in
+            var r = Resources()
+            r.cpus = 1.5
+            var cgroup = try f.create(r)
+            #expect(try cgroup.usage().processor?.limit == 1.5)
+            try cgroup.apply(Resources(), host: f.host)
+            #expect(try cgroup.usage().processor?.limit == nil)
         }
     }
 
