@@ -62,8 +62,9 @@ let package = Package(
             swiftSettings: strict),
         probe("namespace-probe", ["CLinux", "Kernel", "Model", "Namespaces", "NamespaceProbeRequest"]),
         probe("check-probe", ["Kernel", "Model", "Runtime"]),
+        probe("event-probe", ["Model", "Runtime"]),
         tests("KernelTests", ["Kernel", "namespace-probe"]),
-        tests("ModelTests", ["Model"]),
+        tests("ModelTests", ["Kernel", "Model"]),
         tests(
             "NamespacesTests",
             [
@@ -72,10 +73,13 @@ let package = Package(
             ]),
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
-        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "ctr"]),
+        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "event-probe", "ctr"]),
         tests(
             "CLITests",
-            ["Kernel", "Model", "ctr", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            [
+                "Kernel", "Model", "Runtime", "ctr", "event-probe",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         tests("EndToEndTests", ["Kernel"]),
     ],
     swiftLanguageModes: [.v6]

@@ -22,6 +22,12 @@ public enum ProcFiles {
         return String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self)
     }
 
+    /// Whole seconds since boot. See proc_uptime(5).
+    public static func uptime() throws(SysError) -> UInt64 {
+        let bytes = try open("/proc/uptime", [.readOnly]).read(upTo: 128)
+        return UInt64(String(decoding: bytes.prefix { $0 != UInt8(ascii: ".") }, as: UTF8.self)) ?? 0
+    }
+
     /// The kernel's release as uname(2) has it: `6.18.4`.
     public static func kernelRelease() throws(SysError) -> String {
         let bytes = try open("/proc/sys/kernel/osrelease", .readOnly).read(upTo: 256)

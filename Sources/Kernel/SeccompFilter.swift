@@ -43,15 +43,4 @@ public enum Seccomp {
         var action = UInt32(SECCOMP_RET_ERRNO)
         return ctr_seccomp(UInt32(SECCOMP_GET_ACTION_AVAIL), 0, &action) == 0
     }
-
-    /// A file without a name, for libraries that write to a descriptor. The corresponding call is `memfd_create(2)`.
-    package static func memoryFile() throws(SysError) -> FD {
-        FD(owning: Int32(try check(ctr_memfd_create("seccomp", UInt32(CTR_MFD_CLOEXEC)), "memfd_create")))
-    }
-
-    /// What lies in a file from its start on, at most `limit` bytes.
-    package static func contents(of file: borrowing FD, limit: Int) throws(SysError) -> [UInt8] {
-        try check(ctr_ret(lseek(file.rawValue, 0, SEEK_SET)), "lseek")
-        return try file.readAll(limit: limit)
-    }
 }

@@ -59,7 +59,7 @@ public struct Launch: Sendable {
     public func start() throws(CtrError) -> StartedProcess {
         try requireOneThread()
         var launch = self
-        let userns = try makeMappingNamespace()
+        let userns = try spec.makeMappingNamespace()
         let place = try HostPlace.leave()
         let root: RootBuilder.Built
         let channel: ChannelEnds
@@ -97,8 +97,16 @@ public struct Launch: Sendable {
         }
     }
 
-    private func makeMappingNamespace() throws(CtrError) -> SharedFD? {
-        let maps = spec.linux.idMappings
+    private mutating func resolveUser(in root: SharedFD) throws(CtrError) {
+        guard let userName else { return }
+        try entry.setUser(userName, root: root)
+    }
+}
+
+extension Spec {
+    /// A user namespace to map mounts by; nil for the host's ids.
+    func makeMappingNamespace() throws(CtrError) -> SharedFD? {
+        let maps = linux.idMappings
         if maps.isEmpty { return nil }
         if !maps.contains(where: { $0.container == 0 && $0.size > 0 }) {
             throw CtrError(
@@ -108,11 +116,6 @@ public struct Launch: Sendable {
         return try describing("user namespace", code: .failed, step: "map ids") { () throws(SysError) in
             SharedFD(try makeUserNamespace(maps))
         }
-    }
-
-    private mutating func resolveUser(in root: SharedFD) throws(CtrError) {
-        guard let userName else { return }
-        try entry.setUser(userName, root: root)
     }
 }
 

@@ -51,6 +51,19 @@ struct RootBuilder: ~Copyable {
         let notify: SharedFD?
     }
 
+    /// The file system of the root alone, attached nowhere.
+    borrowing func buildDetached() throws(CtrError) -> SharedFD {
+        let identity = try describing("ids of the VPS", code: .failed, step: "map ids") { () throws(SysError) in
+            try BorrowedIdentity.borrow(user: owner, group: owner)
+        }
+        let point = try describing("mount point of the root", step: "mount root") { () throws(SysError) in
+            try open(spec.root.mountPoint, [.path, .directory])
+        }
+        let root = SharedFD(try makeRoot(attachingLayersTo: point))
+        _ = consume identity
+        return root
+    }
+
     private borrowing func mountRoot() throws(CtrError) -> SharedFD {
         let point = try describing("mount point of the root", step: "mount root") { () throws(SysError) in
             try open(spec.root.mountPoint, [.path, .directory])

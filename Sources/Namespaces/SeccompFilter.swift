@@ -148,10 +148,10 @@ private struct SeccompContext: ~Copyable {
 
     func export() throws(CtrError) -> [UInt8] {
         try describing("seccomp: compile", code: .failed) { () throws(SysError) in
-            let file = try Seccomp.memoryFile()
+            let file = try MemoryFile.make()
             let result = seccomp_export_bpf(context, file.rawValue)
             if result < 0 { throw SysError("seccomp_export_bpf", -result) }
-            return try Seccomp.contents(of: file, limit: 1 << 20)
+            return try MemoryFile.contents(of: file, limit: 1 << 20)
         }
     }
 

@@ -8,7 +8,7 @@ public final class StartedProcess {
     /// The master of the pseudoterminal that is the process's terminal, if one was asked for.
     public private(set) var terminal: SharedFD?
     /// The socket of sd_notify(3), non-blocking, where ``Spec/ready`` wants one. What comes over it is the guest's word.
-    public let notify: SharedFD?
+    private var notify: SharedFD?
     private var channel: SharedFD?
     private var ready = false
     private var done = false
@@ -25,6 +25,12 @@ public final class StartedProcess {
         guard !done else { return }
         try? handle.signal(Signal.kill)
         _ = try? handle.wait()
+    }
+
+    /// Hands that socket over; whoever has it closes it.
+    public func takeNotifySocket() -> SharedFD? {
+        defer { notify = nil }
+        return notify
     }
 
     /// Gives the child what only the host can give, then lets it build its side.

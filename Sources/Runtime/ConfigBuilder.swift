@@ -9,11 +9,14 @@ struct ConfigBuilder {
 
     static let standardPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-    /// - Parameter command: the words after the template's name; empty means the template's own command.
-    func build(command: [String], ephemeral: Bool) throws(CtrError) -> VPSConfig {
+    /// - Parameters:
+    ///   - command: the words after the template's name; empty means the template's own command.
+    ///   - known: what its first process executes, where that is settled.
+    func build(command: [String], ephemeral: Bool, args known: [String]? = nil) throws(CtrError) -> VPSConfig {
         try options.resources.validate()
-        var config = VPSConfig(
-            name: name, template: template.name, created: Timestamp.now(), args: try args(command))
+        let words: [String]
+        if let known { words = known } else { words = try args(command) }
+        var config = VPSConfig(name: name, template: template.name, created: Timestamp.now(), args: words)
         config.ephemeral = ephemeral
         config.env = environment()
         config.user = options.user ?? template.user
@@ -41,6 +44,15 @@ struct ConfigBuilder {
         config.stopSignal = options.stopSignal ?? (isOwn ? template.stopSignal : nil) ?? "SIGTERM"
         config.description = options.description
         config.labels = labels()
+        return config
+    }
+
+    /// The configuration of a VPS that `start` boots: its first process is its init, where it has one.
+    func buildServer() throws(CtrError) -> VPSConfig {
+        let wanted = options.initCommand ?? template.initCommand
+        var config = try build(command: [], ephemeral: false, args: wanted)
+        // An init wants a console to say what it does; the output of anything else goes to the log as it is.
+        config.terminal = wanted != nil
         return config
     }
 
@@ -81,9 +93,9 @@ extension VPSConfig {
     /// The engine's value of this configuration.
     /// - Parameters:
     ///   - layers: the template's, absolute, lowest first.
-    ///   - disk: the VPS's own writable directory.
+    ///   - disk: the VPS's own writable directory; nil: the only layer is written to.
     ///   - mountPoint: an existing directory for the root's mount.
-    func spec(layers: [String], disk: String, mountPoint: String) throws(CtrError) -> Spec {
+    func spec(layers: [String], disk: String?, mountPoint: String) throws(CtrError) -> Spec {
         var process = ProcessSpec(args: args)
         process.env = env.contains { $0.hasPrefix("HOME=") } || user != nil ? env : env + ["HOME=/root"]
         process.cwd = workdir

@@ -26,7 +26,9 @@ public struct Exec: Sendable, Equatable {
         }
         let signals = try Supervisor.queue()
         let target = try RunningTarget.find(name, on: host)
+        try target.refusePaused("exec")
         try Isolation.guardProgram(target.config.userns)
+        try target.adoptIfOrphaned()
         let process: StartedProcess
         do throws(CtrError) {
             process = try execute(target, host: host)
@@ -41,7 +43,7 @@ public struct Exec: Sendable, Equatable {
             throw error
         }
         let relay = try process.terminal.map { (terminal) throws(CtrError) in try Relay.user(of: terminal) }
-        return try Supervisor(process, signals: signals, relay: relay, isInit: false).run().code
+        return try Supervisor(process, signals: signals, relay: relay, isInit: false).run().status.code
     }
 
     /// Has no child any more where it throws.
@@ -56,7 +58,10 @@ public struct Exec: Sendable, Equatable {
         var spec = ProcessSpec(args: command)
         spec.env = environment(config)
         spec.cwd = workdir ?? config.workdir
-        let cgroup = try Cgroup.open(target.process.state.cgroup)
+        guard let record = target.process.state.cgroup else {
+            throw CtrError(.config, "state.json of VPS \(name): no cgroup")
+        }
+        let cgroup = try Cgroup.open(record)
         var join = Join(
             namespaces: config.namespaces, entry: try Isolation.entry(config, process: spec, host: host),
             cgroup: try cgroup.joinForEngine(), terminal: terminal,
@@ -65,7 +70,7 @@ public struct Exec: Sendable, Equatable {
         return try join.start(target.process.handle)
     }
 
-    private func environment(_ config: VPSConfig) -> [String] {
+    func environment(_ config: VPSConfig) -> [String] {
         var all = config.env.filter { !$0.hasPrefix("HOME=") || user == nil }
         if terminal, !all.contains(where: { $0.hasPrefix("TERM=") }) { all.append("TERM=xterm-256color") }
         for entry in env {

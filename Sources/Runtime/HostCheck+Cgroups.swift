@@ -91,7 +91,7 @@ extension HostCheck {
     /// The tries make cgroups and remove them: in a process that does so to its end, also if this one is killed.
     private static func features(_ host: CgroupHost) -> [CgroupFeature] {
         do throws(SysError) {
-            let answer = SharedFD(try Seccomp.memoryFile())
+            let answer = SharedFD(try MemoryFile.make())
             let keeper = try Keeper { () throws(SysError) in
                 let bytes = (try? JSONEncoder().encode(host.features())) ?? Data()
                 try answer.fd.writeAll(Array(bytes))

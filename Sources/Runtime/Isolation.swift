@@ -18,7 +18,8 @@ struct Isolation {
         }
         cgroup = try Cgroup.create(
             host: CgroupHost.detect(), path: place.files.host.cgroupPath(of: place.files.name),
-            resources: config.resources, devices: config.deviceRules(), owner: config.idRange?.base)
+            resources: config.resources.onDisk(of: place.directory), devices: config.deviceRules(),
+            owner: config.idRange?.base)
         views = LXCFS(settings).views()
     }
 

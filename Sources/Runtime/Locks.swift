@@ -13,16 +13,16 @@ enum Locks {
         throw CtrError(.busy, "VPS \(name): it has a supervisor, try again")
     }
 
-    /// Whether a supervisor lives. `state` is an open file of the caller's own.
+    /// Whether a supervisor lives. `state` is an open file of the caller's own. Those who look do not disturb each other.
     static func hasSupervisor(_ state: SharedFD, of name: String) throws(CtrError) -> Bool {
-        if try !attempt(state, of: name) { return true }
+        if try !attempt(state, .shared, of: name) { return true }
         try describing("lock of VPS \(name)") { () throws(SysError) in try state.fd.lock(.unlock, wait: false) }
         return false
     }
 
     /// Takes the lock if it is free.
-    static func attempt(_ file: SharedFD, of name: String) throws(CtrError) -> Bool {
-        do throws(SysError) { try file.fd.lock(.exclusive, wait: false) } catch {
+    static func attempt(_ file: SharedFD, _ mode: FD.LockMode = .exclusive, of name: String) throws(CtrError) -> Bool {
+        do throws(SysError) { try file.fd.lock(mode, wait: false) } catch {
             if error.errno == Errno.again { return false }
             throw CtrError(.io, "lock of VPS \(name)", cause: error)
         }

@@ -29,11 +29,65 @@ public struct Recovery: Sendable {
             guard let directory = try files.directory() else { return false }
             if try VPSFiles.read("config.json", in: directory, of: name) as VPSConfig? != nil { return false }
         }
+        switch try mendUnlessSupervised(files) {
+        case .supervised: return try mendRunning(files)
+        case .orphaned: return try adopt(files)
+        case .mended:
+            EventLog(host).append(.recovered, vps: name)
+            return true
+        case .fine: return false
+        }
+    }
+
+    /// Gives it another supervisor. That this fails hinders no verb: those that follow try again.
+    private func adopt(_ files: VPSFiles) throws(CtrError) -> Bool {
+        do throws(CtrError) {
+            _ = try SupervisorRequest.adopt(files.name).spawn(on: host)
+            EventLog(host).append(.supervisorLost, vps: files.name)
+        } catch {
+            // It has ended meanwhile, or another verb was first.
+            guard try RunningInit.find(files) != nil else { return try mendUnlessSupervised(files) == .mended }
+            if error.code != .busy { Message.warn("VPS \(files.name): runs without a supervisor: \(error.message)") }
+        }
+        return true
+    }
+
+    private enum Finding { case supervised, orphaned, mended, fine }
+
+    private func mendUnlessSupervised(_ files: VPSFiles) throws(CtrError) -> Finding {
         // Who makes or removes a VPS holds its state directory's lock, so that nobody else does at the same time.
         let state = try files.ensureStateDirectory()
-        guard try acquire(state, files) else { return false }
+        guard try acquire(state, files) else { return .supervised }
         defer { withExtendedLifetime(state) {} }
         return try mend(files)
+    }
+
+    /// A VPS with a supervisor, which a verb that was killed may have left half stopped or half paused.
+    private func mendRunning(_ files: VPSFiles) throws(CtrError) -> Bool {
+        guard let place = try files.stateDirectory() else { return false }
+        let isPaused = try files.state()?.status == .paused
+        guard isPaused || StopIntent.isStale(place), let lock = try? VerbLock.attempt(files) else { return false }
+        defer { withExtendedLifetime(lock) {} }
+        return try takeBackHalfDone(files, place)
+    }
+
+    /// With the VPS's lock held: that it is to stop, or stands still, is true no more.
+    @discardableResult
+    func takeBackHalfDone(_ files: VPSFiles, _ place: SharedFD) throws(CtrError) -> Bool {
+        var mended = false
+        if StopIntent.isStale(place) {
+            try StopIntent.takeBack(place, of: files.name)
+            mended = true
+        }
+        if let running = try RunningInit.find(files), running.state.status == .paused,
+            let cgroup = running.state.cgroup, try !Cgroup.open(cgroup).isFrozen()
+        {
+            var state = running.state
+            state.status = .running
+            try VPSFiles.write(state, "state.json", in: place, of: files.name, durable: false)
+            mended = true
+        }
+        return mended
     }
 
     /// Takes the lock unless a living ctr has it. The child of one that was killed holds a copy until the kernel has
@@ -51,21 +105,21 @@ public struct Recovery: Sendable {
         return false
     }
 
-    private func mend(_ files: VPSFiles) throws(CtrError) -> Bool {
+    private func mend(_ files: VPSFiles) throws(CtrError) -> Finding {
         guard let directory = try files.directory(),
             try VPSFiles.read("config.json", in: directory, of: files.name) as VPSConfig? != nil
         else {
             try removeAll(files)
-            return true
+            return .mended
         }
         guard try files.state() != nil else {
             try settleStopped(files)
-            return false
+            return .fine
         }
         // It may live on without its supervisor.
-        if try RunningInit.find(files) != nil { return false }
+        if try RunningInit.find(files) != nil { return .orphaned }
         try settleStopped(files)
-        return true
+        return .mended
     }
 
     /// A kept VPS that has ended gives back what only a running one has.
@@ -96,52 +150,5 @@ public struct Recovery: Sendable {
         let cgroup = try Cgroup.openWhatIsThere(.everywhere(host: .detect(), path: path))
         try cgroup.kill()
         try cgroup.remove()
-    }
-}
-
-/// The first process of a running VPS, found by what state.json says and proven to be the same one.
-struct RunningInit: ~Copyable {
-    let handle: ProcessHandle
-    let state: VPSState
-
-    /// nil if it has ended.
-    static func find(_ files: VPSFiles) throws(CtrError) -> RunningInit? {
-        guard let state = try files.state() else { return nil }
-        do throws(SysError) {
-            guard try ProcFiles.bootID() == state.bootID else { return nil }
-            let handle = try ProcessHandle(pid: state.pid)
-            // After the pidfd is held, so that it can't be another process's number by now.
-            guard try ProcFiles.startTime(of: state.pid) == state.startTime else { return nil }
-            // Ended and not yet reaped, by a parent that may be slow to.
-            if handle.hasEnded { return nil }
-            return RunningInit(handle: handle, state: state)
-        } catch {
-            if error.errno == Errno.noProcess || error.errno == Errno.noEntry { return nil }
-            throw CtrError(.io, "process \(state.pid) of VPS \(files.name)", cause: error)
-        }
-    }
-}
-
-/// A running VPS that a verb is about to act on.
-struct RunningTarget: ~Copyable {
-    let files: VPSFiles
-    let config: VPSConfig
-    let process: RunningInit
-
-    /// - Throws: `notFound` for an unknown VPS, `failed` for one that does not run.
-    static func find(_ name: String, on host: Host) throws(CtrError) -> RunningTarget {
-        let files = try VPSFiles(name, host: host)
-        guard let config = try files.config() else { throw VPSFiles.unknown(name) }
-        guard let process = try RunningInit.find(files) else {
-            try Recovery(host: host).sweep(name)
-            throw CtrError(.failed, "VPS \(name): not running")
-        }
-        return RunningTarget(files: files, config: config, process: process)
-    }
-}
-
-extension VPSFiles {
-    static func unknown(_ name: String) -> CtrError {
-        CtrError(.notFound, "VPS \(name): no such VPS (see ctr list)")
     }
 }

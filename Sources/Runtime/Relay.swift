@@ -1,33 +1,27 @@
 internal import Kernel
 internal import Model
 
-/// Moves bytes between a VPS and the outside: a terminal's to the user's, or a pipe's to the log.
-final class Relay {
-    /// The pseudoterminal's master, or the reading end of the pipe.
+/// Moves bytes between a VPS's terminal and the user's own, in the foreground.
+final class Relay: PollSource {
+    /// The pseudoterminal's master.
     private let source: SharedFD
-    private let sink: Sink
-    /// The user's terminal or pipe, nil if there is none; and as `input` until it has ended.
-    private let user: SharedFD?
+    private let output: SharedFD
+    /// The user's terminal or pipe; and as `input` until it has ended.
+    private let user: SharedFD
     private var input: SharedFD?
     /// Typed, and not yet taken by the VPS.
     private var pending: [UInt8] = []
     private var sourceOpen = true
+    private var sourceEvents = 0
     private var inputEvents: Int?
     private var before: TerminalSettings?
-    let isTerminal: Bool
-
-    enum Sink {
-        case file(SharedFD)
-        case log(ConsoleLog)
-    }
 
     /// A pseudoterminal of the VPS on ctr's own standard streams.
-    init(terminal: SharedFD, input: SharedFD, output: SharedFD) {
+    private init(terminal: SharedFD, input: SharedFD, output: SharedFD) {
         source = terminal
         user = input
         self.input = input
-        sink = .file(output)
-        isTerminal = true
+        self.output = output
     }
 
     /// A terminal of the VPS on ctr's own standard input and output.
@@ -38,18 +32,10 @@ final class Relay {
         }
     }
 
-    /// The VPS's output into its log.
-    init(output: SharedFD, log: ConsoleLog) {
-        source = output
-        user = nil
-        sink = .log(log)
-        isTerminal = false
-    }
-
     /// The user's terminal gets out of the way.
     func begin() throws(SysError) {
         try source.fd.setNonBlocking(true)
-        guard let user, user.fd.isTerminal else { return }
+        guard user.fd.isTerminal else { return }
         before = try user.fd.terminalSettings()
         try user.fd.makeRaw()
         resize()
@@ -57,29 +43,29 @@ final class Relay {
 
     /// The user's terminal is as before, on every way out.
     func end() {
-        if let before, let user { try? user.fd.setTerminalSettings(before) }
+        if let before { try? user.fd.setTerminalSettings(before) }
         before = nil
     }
 
     /// The VPS's terminal gets the size of the user's.
     func resize() {
-        guard let user, let size = try? user.fd.windowSize() else { return }
+        guard let size = try? user.fd.windowSize() else { return }
         try? source.fd.setWindowSize(size)
     }
 
     func add(to poll: inout Poll) {
-        poll.add(source.fd, sourceOpen ? (pending.isEmpty ? .readable : [.readable, .writable]) : [])
+        sourceEvents = poll.add(
+            source.fd, sourceOpen ? (pending.isEmpty ? .readable : [.readable, .writable]) : [])
         // One chunk at a time: who types faster than the VPS reads waits.
         inputEvents = input != nil && pending.isEmpty ? poll.add(input!.fd, .readable) : nil
     }
 
-    /// - Parameter ready: what ``add(to:)`` asked for, in its order.
-    func move(_ ready: [Poll.Events]) throws(SysError) {
-        if sourceOpen, !ready[0].isEmpty {
-            if ready[0].contains(.writable) { try give() }
-            if !ready[0].subtracting(.writable).isEmpty { try take() }
+    func handle(_ ready: [Poll.Events]) throws(SysError) {
+        if sourceOpen, !ready[sourceEvents].isEmpty {
+            if ready[sourceEvents].contains(.writable) { try give() }
+            if !ready[sourceEvents].subtracting(.writable).isEmpty { try take() }
         }
-        if inputEvents != nil, !ready[1].isEmpty { try readInput() }
+        if let inputEvents, !ready[inputEvents].isEmpty { try readInput() }
         if !sourceOpen { CurrentProcess.sleep(milliseconds: 5) }
     }
 
@@ -121,47 +107,7 @@ final class Relay {
             sourceOpen = false
             return false
         }
-        switch sink {
-        case .file(let file): try file.fd.writeAll(bytes)
-        case .log(let log): try log.append(bytes)
-        }
+        try output.fd.writeAll(bytes)
         return true
-    }
-}
-
-/// What a VPS printed: `log/console.log`, bounded; the part before it is `console.log.1`.
-final class ConsoleLog {
-    static let name = "console.log"
-    private let directory: SharedFD
-    private var file: SharedFD
-    private var size: Int64
-    private let limit: Int64
-
-    /// - Parameter limit: bytes of one of the two files.
-    init(in directory: SharedFD, limit: Int64 = 4 << 20) throws(SysError) {
-        self.directory = directory
-        self.limit = limit
-        file = try ConsoleLog.open(in: directory)
-        size = try file.fd.status().size
-    }
-
-    func append(_ bytes: [UInt8]) throws(SysError) {
-        do throws(SysError) {
-            if size + Int64(bytes.count) > limit, size > 0 { try rotate() }
-            try file.fd.writeAll(bytes)
-            size += Int64(bytes.count)
-        } catch  where error.errno == Errno.noSpace || error.errno == Errno.quota {
-            // A full disk loses output; it must not stop the VPS.
-        }
-    }
-
-    private func rotate() throws(SysError) {
-        try directory.fd.rename(ConsoleLog.name, to: directory.fd, ConsoleLog.name + ".1")
-        file = try ConsoleLog.open(in: directory)
-        size = 0
-    }
-
-    private static func open(in directory: SharedFD) throws(SysError) -> SharedFD {
-        SharedFD(try directory.fd.open(name, [.create, .append, .writeOnly, .noFollow], mode: 0o600))
     }
 }

@@ -10,7 +10,10 @@ struct Settings: Codable, Equatable {
     var idPool: Pool?
     /// Where the ranges in use are remembered. One for the whole host, whatever --root is.
     var idRegistry: String?
-
+    /// The directory of the action scripts for every VPS.
+    var scripts: String?
+    /// The directory of the operator's profiles.
+    var profiles: String?
     /// Whether VPSs see their own limits in /proc by way of lxcfs(1).
     var lxcfs: LXCFS.Choice?
     /// Where lxcfs is mounted, or is to be.
@@ -22,6 +25,8 @@ struct Settings: Codable, Equatable {
     }
 
     static let standardPath = "/etc/ctr/ctr.json"
+    static let standardScripts = "/etc/ctr/scripts"
+    static let standardProfiles = "/etc/ctr/profiles"
     static let standardRegistry = "/var/lib/ctr/ids"
 
     static func load() throws(CtrError) -> Settings {
@@ -32,7 +37,7 @@ struct Settings: Codable, Equatable {
             throw CtrError(.config, "settings \(path)", cause: error)
         }
         do {
-            let known: Set<String> = ["idPool", "idRegistry", "lxcfs", "lxcfsDirectory"]
+            let known: Set<String> = ["idPool", "idRegistry", "lxcfs", "lxcfsDirectory", "scripts", "profiles"]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {
                 throw CtrError(.config, "settings \(path): unknown key '\(unknown.escaped)'")

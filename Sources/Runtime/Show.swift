@@ -23,7 +23,7 @@ public enum Show {
         var details = VPSDetails(summary: summary, config: config)
         if summary.status != .stopped, let state = try files.state() {
             details.state = state
-            details.usage = try Cgroup.openWhatIsThere(state.cgroup).usage()
+            if let cgroup = state.cgroup { details.usage = try Cgroup.openWhatIsThere(cgroup).usage() }
         }
         if let directory = try files.directory() {
             details.lastRun = try VPSFiles.read("last.json", in: directory, of: name)

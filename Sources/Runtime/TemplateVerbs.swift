@@ -74,14 +74,7 @@ private struct BuildStep {
         var config = VPSConfig(name: place.files.name, template: "", created: Timestamp.now(), args: command)
         config.ephemeral = true
         config.env = env
-        let isolation = try Isolation(&config, place: place)
-        var spec = try config.spec(layers: [root], disk: "", mountPoint: place.files.statePath)
-        spec.root.disk = nil
-        var entry = try Isolation.entry(config, process: spec.process, host: place.files.host)
-        entry.parentDeathSignal = Signal.kill
-        let process = try Launch(spec: spec, entry: entry, cgroup: isolation.cgroup.joinForEngine()).start()
-        try place.record(config, process: process, cgroup: isolation.cgroup)
-        try process.execute()
-        return try Supervisor(process, signals: Supervisor.queue(), relay: nil, isInit: true).run().code
+        let vps = try Starting(place: place, writable: root, config: config).started(streams: Streams())
+        return try Supervisor(vps.process, signals: Supervisor.queue(), relay: nil, isInit: true).run().status.code
     }
 }

@@ -6,8 +6,9 @@ internal import Model
 /// config.json whose supervisor is dead is a leftover and nothing else.
 ///
 ///     $CTR_ROOT/vps/NAME/    kept:       config.json  disk/upper  disk/work  log/console.log  last.json
+    ///                        scripts/    an operator's own: see ActionScripts
 ///                            ephemeral:  upper  work  log/console.log
-///     $CTR_STATE/NAME/       state.json   (the supervisor holds a lock on the directory itself)
+///     $CTR_STATE/NAME/       state.json  console  stop   (the supervisor holds a lock on the directory itself)
 struct VPSFiles {
     let name: String
     let host: Host
@@ -52,10 +53,19 @@ struct VPSFiles {
 
     /// The configuration, from where it is; nil if the VPS has none.
     func config() throws(CtrError) -> VPSConfig? {
-        if let place = try directory(), let config: VPSConfig = try VPSFiles.read("config.json", in: place, of: name) {
-            return config
-        }
+        if let place = try directory(), let config = try keptConfig(in: place) { return config }
         return try state()?.config
+    }
+
+    /// config.json; nil where there is none.
+    func keptConfig(in place: SharedFD) throws(CtrError) -> VPSConfig? {
+        guard var config: VPSConfig = try VPSFiles.read("config.json", in: place, of: name) else { return nil }
+        if config.name != name {
+            // A `rename` was killed half way; or an operator renamed the directory.
+            if config.hostname == config.name { config.hostname = name }
+            config.name = name
+        }
+        return config
     }
 
     func state() throws(CtrError) -> VPSState? {

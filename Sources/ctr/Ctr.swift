@@ -24,10 +24,13 @@ struct Ctr: ParsableCommand {
             CommandGroup(
                 name: "VPS",
                 subcommands: [
-                    RunCommand.self, ExecCommand.self, EnterCommand.self, ListCommand.self, ShowCommand.self,
-                    LogsCommand.self, StopCommand.self, KillCommand.self, DestroyCommand.self,
+                    RunCommand.self, CreateCommand.self, StartCommand.self, StopCommand.self, RestartCommand.self,
+                    KillCommand.self, PauseCommand.self, UnpauseCommand.self, SetCommand.self, RenameCommand.self,
+                    DestroyCommand.self, ListCommand.self, ShowCommand.self, ExecCommand.self, EnterCommand.self,
+                    CopyCommand.self, ConsoleCommand.self, LogsCommand.self, EventsCommand.self, StatsCommand.self,
+                    TopCommand.self,
                 ]),
-            CommandGroup(name: "Template", subcommands: [TemplateCommand.self]),
+            CommandGroup(name: "Template", subcommands: [TemplateCommand.self, ProfileCommand.self]),
             CommandGroup(name: "Host", subcommands: [HostCommand.self, CompletionCommand.self]),
         ])
 

@@ -17,6 +17,19 @@ struct Globals: Equatable {
             state: state ?? Caller.environment("CTR_STATE") ?? Host.standardState)
     }
 
+    /// As words before a verb, for a call of this program that is to mean the same.
+    var words: [String] {
+        var words: [String] = []
+        let places = [
+            ("--root", root ?? Caller.environment("CTR_ROOT")), ("--state", state ?? Caller.environment("CTR_STATE")),
+        ]
+        for (option, value) in places { if let value { words += [option, value] } }
+        for (option, given) in [("--json", json), ("--quiet", quiet), ("--debug", debug)] where given {
+            words.append(option)
+        }
+        return words
+    }
+
     /// Takes one option. False if it is none of these.
     mutating func take(_ option: String, _ value: String) -> Bool {
         switch option {

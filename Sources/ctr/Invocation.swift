@@ -39,17 +39,11 @@ struct RunRequest: Equatable {
     /// Takes one option by its long name. This and `VPSOptions.set` are all that gives options a meaning.
     mutating func take(_ option: String, _ value: String) throws(CtrError) {
         if globals.take(option, value) || option == "--interactive" { return }
-        try options.set(option, option == "--seccomp" ? RunRequest.seccomp(value) : value)
-    }
-
-    /// A profile's file is named relative to the caller's working directory; all below here wants absolute paths.
-    private static func seccomp(_ value: String) throws(CtrError) -> String {
-        if value.isEmpty || value == "default" || value == "unconfined" { return value }
-        return try Caller.absolutePath(value)
+        try options.take(option, value)
     }
 
     func execute() throws(CtrError) -> Int32 {
-        let run = Run(template: template, command: command, options: options)
+        let run = Run(template: template, command: command, options: try Profiles.resolve(options))
         let host = try globals.host()
         if !options.detach { return try run.foreground(on: host) }
         let name = try run.detached(on: host)
@@ -64,6 +58,7 @@ struct ExecRequest: Equatable {
     var name = ""
     var command: [String] = []
     var terminal = false
+    var offline = false
     /// `--user`, `--workdir` and `--env` mean what they mean for `run`, and are checked by the same code.
     var options = VPSOptions()
 
@@ -71,7 +66,11 @@ struct ExecRequest: Equatable {
 
     mutating func take(_ option: String, _ value: String) throws(CtrError) {
         if globals.take(option, value) || option == "--interactive" { return }
-        if option == "--terminal" { terminal = true } else { try options.set(option, value) }
+        switch option {
+        case "--terminal": terminal = true
+        case "--offline": offline = true
+        default: try options.set(option, value)
+        }
     }
 
     func execute() throws(CtrError) -> Int32 {
@@ -80,6 +79,16 @@ struct ExecRequest: Equatable {
         exec.workdir = options.workdir
         exec.env = options.env
         exec.terminal = terminal
-        return try exec.run(on: try globals.host())
+        let host = try globals.host()
+        return offline ? try OfflineExec(exec).run(on: host) : try exec.run(on: host)
+    }
+}
+
+extension VPSOptions {
+    /// Takes one option by its long name, as the command line has it: a seccomp profile's file is named relative to the
+    /// caller's working directory; all below here wants absolute paths.
+    mutating func take(_ option: String, _ value: String) throws(CtrError) {
+        let relative = option == "--seccomp" && !["", "default", "unconfined"].contains(value)
+        try set(option, relative ? Caller.absolutePath(value) : value)
     }
 }

@@ -111,17 +111,20 @@ extension OptionTable {
             OptionName("--pids", value: true), OptionName("--io-read-bps", value: true),
             OptionName("--io-write-bps", value: true), OptionName("--io-read-iops", value: true),
             OptionName("--io-write-iops", value: true), OptionName("--ulimit", value: true),
+            OptionName("--disk", value: true),
             OptionName("--mount", "-v", value: true), OptionName("--device", value: true),
             OptionName("--cap-add", value: true), OptionName("--cap-drop", value: true),
             OptionName("--seccomp", value: true), OptionName("--userns", value: true),
             OptionName("--net", value: true), OptionName("--nesting", value: false),
-            OptionName("--stop-signal", value: true),
+            OptionName("--no-nesting", value: false), OptionName("--stop-signal", value: true),
+            OptionName("--profile", value: true), OptionName("--protect", value: false),
+            OptionName("--no-protect", value: false),
         ] + globalNames)
 
     static let exec = OptionTable(
         options: [
             OptionName("--terminal", "-t", value: false), OptionName("--interactive", "-i", value: false),
             OptionName("--user", "-u", value: true), OptionName("--workdir", "-w", value: true),
-            OptionName("--env", "-e", value: true),
+            OptionName("--env", "-e", value: true), OptionName("--offline", value: false),
         ] + globalNames)
 }

@@ -132,6 +132,16 @@ struct BootedVPS {
         try f.start(f.program, ["exec", name, "--", "/bin/sh", "-c", script]).wait(timeout, at: location)
     }
 
+    /// Waits until it has rebooted from inside, which its supervisor sees and starts it again for; then it is removed.
+    func rebooted(at location: SourceLocation = #_sourceLocation) throws {
+        let again = try until(120) {
+            guard f.exists("root/vps/\(name)/last.json") else { return false }
+            return try f.ctr("show", name).out.contains("rebooted from inside")
+        }
+        try #require(again, "not rebooted: \(log)", sourceLocation: location)
+        try f.ctr("destroy", "--force", name, timeout: 90, at: location).succeeds(at: location)
+    }
+
     /// Waits for the VPS's own end and expects how its first process ended, as a shell reports it; then it is removed.
     func ended(with status: Int, at location: SourceLocation = #_sourceLocation) throws {
         let ended = until(120) { !f.exists("state/\(name)") }

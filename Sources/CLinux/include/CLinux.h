@@ -416,6 +416,35 @@ static inline long ctr_spawn_close_from(posix_spawn_file_actions_t *actions, int
 static inline long ctr_sigaction(int signal, const struct sigaction *_Nullable set, struct sigaction *_Nullable old) {
     return ctr_ret(sigaction(signal, set, old));
 }
+// ---- supervisor ---------------------------------------------------------------------------------------------------
+static inline long ctr_accept4(int fd) {
+    return ctr_ret(syscall(SYS_accept4, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+// PIDFD_GET_INFO with PIDFD_INFO_EXIT (Linux 6.15), which Debian 12's linux/pidfd.h lacks. 0 and a status of waitpid(2).
+struct ctr_pidfd_info { uint64_t mask; uint64_t cgroupid; uint32_t ids[11]; int32_t exit_code; };
+static inline long ctr_pidfd_exit_status(int fd, int *status) {
+    struct ctr_pidfd_info info;
+    memset(&info, 0, sizeof info);
+    info.mask = 1 << 3;
+    long r = ctr_ret(ioctl(fd, _IOWR(0xFF, 11, struct ctr_pidfd_info), &info));
+    if (r < 0) return r;
+    if (!(info.mask & (1 << 3))) return -ENODATA;
+    *status = info.exit_code;
+    return 0;
+}
+// ---- limit watch: sys/eventfd.h and sys/timerfd.h are in no module map ---------------------------------------------
+static inline long ctr_eventfd(void) { return ctr_ret(syscall(SYS_eventfd2, 0, 02000000 | 04000)); }
+static inline long ctr_timerfd_create(void) {
+    return ctr_ret(syscall(SYS_timerfd_create, CLOCK_MONOTONIC, 02000000 | 04000));
+}
+// Once, so many milliseconds from now; 0 disarms.
+static inline long ctr_timerfd_set(int fd, int64_t milliseconds) {
+    struct itimerspec time;
+    memset(&time, 0, sizeof time);
+    time.it_value.tv_sec = milliseconds / 1000;
+    time.it_value.tv_nsec = milliseconds % 1000 * 1000000;
+    return ctr_ret(syscall(SYS_timerfd_settime, fd, 0, &time, NULL));
+}
 
 #pragma clang assume_nonnull end
 #endif

@@ -9,7 +9,8 @@ struct DestroyCommand: Verb {
         abstract: "Remove VPSs and all their data.",
         usage: "ctr destroy NAME... [--force]",
         discussion: """
-            There is no way back. A running VPS is refused unless --force is given.
+            There is no way back. A running VPS is refused unless --force is given; a protected one (set --protect) always \
+            is.
 
             Example:
               ctr destroy --force web
@@ -25,8 +26,10 @@ struct DestroyCommand: Verb {
 
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         let host = try globals.host()
-        return try EachName.run(names, globals) { (name) throws(CtrError) in
+        let each = EachName(names: names, globals: globals, words: ["destroy"] + (force ? ["--force"] : []))
+        return try each.run { (name) throws(CtrError) in
             try Destroy(name: name, force: force).run(on: host)
+            return .done
         }
     }
 }

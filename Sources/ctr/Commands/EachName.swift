@@ -1,30 +1,75 @@
+internal import FoundationEssentials
 internal import Model
+internal import Runtime
 
-/// Verbs that take several names: each is done, whatever happens to the others, and reported.
-enum EachName {
+/// Verbs that take several names: each is done, all at once, whatever happens to the others, and reported.
+struct EachName {
+    let names: [String]
+    let globals: Globals
+    /// The verb and its options, as for each name alone.
+    let words: [String]
+
+    /// What came of one name.
+    enum Outcome {
+        case done
+        /// It was so already: `is running already`.
+        case unchanged(String)
+    }
+
     /// Prints the names that were done; failures go to standard error as they come.
     /// - Returns: the highest exit status of all.
-    static func run(_ names: [String], _ globals: Globals, _ body: (String) throws(CtrError) -> Void)
-        throws(CtrError) -> Int32
-    {
-        var report = Report(done: [], failed: [])
-        var status: Int32 = 0
-        for name in names {
-            do throws(CtrError) {
-                try body(name)
-                report.done.append(name)
-                if !globals.json, !globals.quiet { try Output.print(name.escaped) }
-            } catch {
-                status = max(status, Failure.report(error, globals))
-                report.failed.append(name)
-            }
+    func run(_ body: (String) throws(CtrError) -> Outcome) throws(CtrError) -> Int32 {
+        var report = Report()
+        let status: Int32
+        if names.count == 1 {
+            status = try one(names[0], &report, body)
+        } else {
+            status = try all(&report)
         }
         if globals.json { try Output.json(report) }
         return status
     }
 
-    private struct Report: Encodable {
-        var done: [String]
-        var failed: [String]
+    private func one(
+        _ name: String, _ report: inout Report, _ body: (String) throws(CtrError) -> Outcome
+    ) throws(CtrError) -> Int32 {
+        do throws(CtrError) {
+            switch try body(name) {
+            case .done: report.done.append(name)
+            case .unchanged(let words):
+                report.unchanged.append(name)
+                if !globals.json, !globals.quiet { Output.errorLine("ctr: VPS \(name.escaped): \(words)") }
+            }
+            if !globals.json, !globals.quiet { try Output.print(name.escaped) }
+            return 0
+        } catch {
+            report.failed.append(name)
+            return Failure.report(error, globals)
+        }
+    }
+
+    private func all(_ report: inout Report) throws(CtrError) -> Int32 {
+        var status: Int32 = 0
+        var merged = report
+        let commands = names.map { (name) -> [String] in globals.words + words + [name] }
+        try ParallelVerbs.run(commands) { (index, result) throws(CtrError) in
+            status = max(status, result.status)
+            if !globals.json { return try Output.write(result.output) }
+            if let part = try? JSONDecoder().decode(Report.self, from: Data(result.output)) {
+                merged.done += part.done
+                merged.unchanged += part.unchanged
+                merged.failed += part.failed
+            } else {
+                merged.failed.append(names[index])
+            }
+        }
+        report = merged
+        return status
+    }
+
+    private struct Report: Codable {
+        var done: [String] = []
+        var unchanged: [String] = []
+        var failed: [String] = []
     }
 }

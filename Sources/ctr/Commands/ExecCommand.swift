@@ -5,11 +5,14 @@ internal import Model
 struct ExecCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "exec",
-        abstract: "Run a command inside a running VPS.",
-        usage: "ctr exec NAME [-t] [-u USER] [-w DIR] [-e K=V] [--] CMD ...",
+        abstract: "Run a command inside a VPS.",
+        usage: "ctr exec NAME [-t] [-u USER] [-w DIR] [-e K=V] [--offline] [--] CMD ...",
         discussion: """
             The command has the VPS's namespaces, limits, capabilities and system call filter. Options stand before \
             or after NAME; the -- is needed only where CMD begins with a dash.
+
+            --offline is for a VPS that is stopped: the command runs on its disk, alone, with its limits, and the VPS \
+            is stopped again afterwards.
 
             Exit status: that of CMD, 128+N where signal N ended it, 127 where CMD was not found, 126 where it could \
             not be executed, and 125 for every failure of ctr itself: wrong usage, a VPS that does not run.
@@ -57,10 +60,13 @@ struct ExecOptions: ParsableArguments {
     var workdir: String?
     @Option(name: .shortAndLong, help: ArgumentHelp("A variable of its environment (repeat).", valueName: "k=v"))
     var env: [String] = []
+    @Flag(help: "On the disk of a VPS that is stopped.")
+    var offline = false
 
     func request(_ globals: Globals) throws(CtrError) -> ExecRequest {
         var request = ExecRequest(globals: globals)
         request.terminal = terminal
+        request.offline = offline
         if let user { try request.take("--user", user) }
         if let workdir { try request.take("--workdir", workdir) }
         for value in env { try request.take("--env", value) }

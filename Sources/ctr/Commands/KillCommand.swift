@@ -38,8 +38,10 @@ struct KillCommand: Verb {
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         let (names, signal) = try meaning()
         let host = try globals.host()
-        return try EachName.run(names, globals) { (name) throws(CtrError) in
+        let each = EachName(names: names, globals: globals, words: ["kill", "--signal", "\(signal)"])
+        return try each.run { (name) throws(CtrError) in
             try Kill(name: name, signal: signal).run(on: host)
+            return .done
         }
     }
 }

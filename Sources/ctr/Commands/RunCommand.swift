@@ -24,6 +24,8 @@ struct RunCommand: Verb {
             """)
 
     @OptionGroup(title: "Start") var start: StartOptions
+    @OptionGroup(title: "Identity") var identity: IdentityOptions
+    @OptionGroup(title: "General") var general: GeneralOptions
     @OptionGroup(title: "Resources") var resources: ResourceOptions
     @OptionGroup(title: "System") var system: SystemOptions
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
@@ -40,7 +42,8 @@ struct RunCommand: Verb {
 
     func request(_ globals: Globals) throws(CtrError) -> RunRequest {
         var request = RunRequest(globals: globals)
-        for (option, value) in start.given + resources.given + system.given { try request.take(option, value) }
+        let given = start.given + identity.given + general.given + resources.given + system.given
+        for (option, value) in given { try request.take(option, value) }
         request.template = template
         request.command = command
         return request

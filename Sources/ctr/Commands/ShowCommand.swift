@@ -45,13 +45,26 @@ struct ShowCommand: Verb {
                         "\($0.key)=\($0.value)"
                     })
             ), ("created", summary.created), ("started", summary.started), ("pid", summary.pid.map(String.init)),
+            ("restarts", details.state.flatMap { $0.restarts > 0 ? "\($0.restarts)" : nil }),
+            ("mode", details.state.flatMap { $0.rescue ? "rescue: a shell instead of its init" : nil }),
             ("ephemeral", summary.ephemeral ? "yes: removed at its end" : nil),
             ("last run", details.lastRun.map(ending)),
         ]
     }
 
     private static func ending(_ run: LastRun) -> String {
-        "status \(run.exitStatus) at \(run.finished)" + (run.outOfMemory ? ", out of memory" : "")
+        let status = run.exitStatus.map { ", status \($0)" } ?? ""
+        let how =
+            switch run.cause {
+            case .exit: "ended by itself"
+            case .signal: "ended by a signal"
+            case .outOfMemory: "killed: out of memory"
+            case .operator: "stopped by an operator"
+            case .reboot: "rebooted from inside"
+            case .poweroff: "halted from inside"
+            case .unknown: "ended unseen"
+            }
+        return "\(how)\(status), at \(run.finished)\(run.scriptFailure.map { "; \($0)" } ?? "")"
     }
 
     private static func command(_ config: VPSConfig) -> [(String, String?)] {
@@ -68,7 +81,10 @@ struct ShowCommand: Verb {
         let memory = limits.memory.map(Size.format)
         return [
             ("memory", used(usage?.memory.map { Size.format($0.current) }, of: memory)),
-            ("memory high", limits.memoryHigh.map(Size.format)), ("swap", limits.swap.map(Size.format)),
+            (
+                "out of memory",
+                usage?.memory?.oomKills.flatMap { $0 > 0 ? "\($0) processes killed since its start" : nil }
+            ), ("memory high", limits.memoryHigh.map(Size.format)), ("swap", limits.swap.map(Size.format)),
             ("processes", used(usage?.processes.map { "\($0.current)" }, of: limits.pids.map { "\($0)" })),
             ("cpu time", usage?.processor.map { seconds($0.total) }), ("cpus", limits.cpus.map { "\($0)" }),
             ("cpu weight", limits.cpuWeight.map { "\($0)" }), ("cpuset", limits.cpuset),
@@ -107,6 +123,9 @@ struct ShowCommand: Verb {
             ("devices", list(config.devices)), ("added capabilities", list(config.capAdd)),
             ("dropped capabilities", list(config.capDrop)), ("seccomp", seccomp(config.seccomp)),
             ("nesting", config.nesting ? "yes" : nil),
+            ("restart", config.restart == .no ? nil : config.restart.rawValue),
+            ("on boot", config.onboot ? "yes, priority \(config.bootPriority)" : nil),
+            ("protected", config.protected ? "yes" : nil),
         ]
     }
 

@@ -7,9 +7,10 @@ struct StopCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "stop",
         abstract: "Ask VPSs to halt, then kill what has not.",
-        usage: "ctr stop NAME... [--timeout S]",
+        usage: "ctr stop NAME...|--all [--timeout S]",
         discussion: """
-            An ephemeral VPS is gone afterwards. Stopping what is stopped succeeds.
+            An ephemeral VPS is gone afterwards. Stopping what is stopped succeeds. Several are stopped at once. A \
+            paused one goes on to halt in order.
 
             Example:
               ctr stop web db --timeout 30
@@ -17,9 +18,11 @@ struct StopCommand: Verb {
 
     @Option(help: ArgumentHelp("Seconds between asking and killing.", valueName: "s"))
     var timeout = 10
+    @Flag(help: "Every VPS that runs.")
+    var all = false
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: "The VPSs.", completion: Completions.vpsNames)
-    var names: [String]
+    var names: [String] = []
 
     var given: Globals { global.globals }
 
@@ -29,8 +32,11 @@ struct StopCommand: Verb {
             throw CtrError(.usage, "--timeout \(timeout): out of range (0 to 2147483 seconds)")
         }
         let host = try globals.host()
-        return try EachName.run(names, globals) { (name) throws(CtrError) in
-            try Stop(name: name, timeout: timeout).run(on: host)
+        if all == !names.isEmpty { throw CtrError(.usage, "stop: name the VPSs, or give --all") }
+        let wanted = all ? try VPSList.all(on: host).filter { $0.status != .stopped }.map(\.name) : names
+        let each = EachName(names: wanted, globals: globals, words: ["stop", "--timeout", "\(timeout)"])
+        return try each.run { (name) throws(CtrError) in
+            try Stop(name: name, timeout: timeout).run(on: host) ? .done : .unchanged("is stopped already")
         }
     }
 }

@@ -77,7 +77,7 @@ final class Launching {
         if let terminal = process.terminal { seen += readTerminal(terminal) }
         reply.ending = ended(try process.handle.wait(), seen + (try read(until: nil)))
         if request.ending == .joinLate { reply.joins.append(try enter(ProbeJoin(["true"]), process)) }
-        guard let socket = process.notify else { return }
+        guard let socket = process.takeNotifySocket() else { return }
         reply.notified = []
         while let datagram = try socket.fd.receiveDatagram(limit: 64) {
             reply.notified?.append(String(decoding: datagram, as: UTF8.self))

@@ -1,0 +1,49 @@
+internal import CLinux
+
+extension ProcessHandle {
+    /// How a process ended that need not be a child of ours; nil where the kernel does not tell. While its parent has not
+    /// reaped it, /proc/PID/stat does; afterwards `ioctl(2)` with PIDFD_GET_INFO, from Linux 6.15 on.
+    public borrowing func exitInfo() -> ExitStatus? {
+        var status: Int32 = 0
+        if ctr_pidfd_exit_status(pidfd.rawValue, &status) != 0 {
+            guard let code = ProcFiles.zombieStatus(of: pid) else { return nil }
+            status = code
+        }
+        return status & 0x7f == 0 ? .exited((status >> 8) & 0xff) : .signaled(status & 0x7f)
+    }
+}
+
+extension ProcFiles {
+    /// The status, as waitpid(2) has it, of a process that has ended and is not reaped yet. See proc_pid_stat(5).
+    fileprivate static func zombieStatus(of pid: Int32) -> Int32? {
+        guard let bytes = try? open("/proc/\(pid)/stat", [.readOnly]).read(upTo: 4096),
+            let end = bytes.lastIndex(of: UInt8(ascii: ")"))
+        else { return nil }
+        let fields = bytes[(end + 1)...].split(separator: 32).map { String(decoding: $0, as: UTF8.self) }
+        // The state is field 3, the exit code field 52 and the last but a line's end.
+        guard fields.count >= 50, fields[0] == "Z" else { return nil }
+        return Int32(fields[49].prefix { $0 != "\n" })
+    }
+
+    /// The process that holds a flock(2) on a file, as far as this pid namespace can see it.
+    public static func lockHolder(of file: FileStatus) throws(SysError) -> Int32? {
+        let text = String(decoding: try open("/proc/locks", [.readOnly]).readAll(), as: UTF8.self)
+        // 1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF
+        let major = String(file.device.major, radix: 16), minor = String(file.device.minor, radix: 16)
+        let wanted = "\(pad(major)):\(pad(minor)):\(file.inode)"
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count >= 6, words[1] == "FLOCK", words[5] == wanted, let pid = Int32(words[4]) else { continue }
+            if pid > 0 { return pid }
+        }
+        return nil
+    }
+
+    private static func pad(_ hex: String) -> String { hex.utf8.count < 2 ? "0\(hex)" : hex }
+
+    /// The words of a process's command line, at most 4096 bytes of it.
+    public static func commandLine(of pid: Int32) throws(SysError) -> [String] {
+        try open("/proc/\(pid)/cmdline", [.readOnly]).read(upTo: 4096).split(separator: 0)
+            .map { String(decoding: $0, as: UTF8.self) }
+    }
+}

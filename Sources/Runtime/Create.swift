@@ -1,0 +1,50 @@
+internal import Kernel
+public import Model
+internal import Namespaces
+
+/// `ctr create`: a VPS to keep, stopped. It is there when its config.json is, and not before.
+public struct Create: Sendable {
+    public var name: String
+    public var template: String
+    public var options: VPSOptions
+
+    public init(name: String, template: String, options: VPSOptions) {
+        self.name = name
+        self.template = template
+        self.options = options
+    }
+
+    /// - Throws: `cannotCreate` if a VPS of that name exists.
+    public func run(on host: Host) throws(CtrError) {
+        let sealed = try SealedTemplate(template, on: host)
+        let builder = ConfigBuilder(options: options, template: sealed.manifest, name: name)
+        var config = try builder.buildServer()
+        try config.check(sealed, host)
+        let place = try VPSPlace.make(name, on: host)
+        do throws(CtrError) {
+            try place.write(VPSState.now(.creating, config))
+            try place.makeDisk(ephemeral: false)
+            if config.userns == .auto {
+                config.idRange = try Settings.load().makeIDPool().allocate(place.files.path)
+            }
+            try place.write(config)
+            let all = place.files.all
+            try describing("directory of VPS \(name)") { () throws(SysError) in try all.fd.sync() }
+        } catch {
+            place.removeAfterFailure()
+            throw error
+        }
+        try Recovery(host: host).settleStopped(place.files)
+        EventLog(host).append(.created, vps: name, detail: ["template": .text(template)])
+    }
+
+}
+
+extension VPSConfig {
+    /// What a start would refuse is refused now, before anything is made.
+    func check(_ sealed: SealedTemplate, _ host: Host) throws(CtrError) {
+        let spec = try spec(layers: sealed.layers, disk: "/", mountPoint: "/")
+        _ = try Isolation.entry(self, process: spec.process, host: host)
+        _ = try deviceRules()
+    }
+}

@@ -1,0 +1,99 @@
+internal import Kernel
+public import Model
+internal import Namespaces
+
+/// `ctr start`: boots a kept VPS under a supervisor of its own. Starting what runs succeeds.
+public struct Start: Codable, Sendable {
+    public var name: String
+    /// A shell on its disk instead of its init.
+    public var rescue = false
+
+    public init(name: String, rescue: Bool = false) {
+        self.name = name
+        self.rescue = rescue
+    }
+
+    /// Returns when its first process executes.
+    /// - Returns: false if it runs already.
+    /// - Throws: `notFound`, `busy`; `failed` for an ephemeral VPS, or a rescue of one that runs.
+    public func run(on host: Host) throws(CtrError) -> Bool {
+        let files = try VPSFiles(name, host: host)
+        let lock = try VerbLock.take(files)
+        defer { withExtendedLifetime(lock) {} }
+        return try run(files)
+    }
+
+    /// With the VPS's lock held.
+    func run(_ files: VPSFiles) throws(CtrError) -> Bool {
+        guard let config = try files.config() else { throw VPSFiles.unknown(name) }
+        if let running = try RunningInit.find(files) {
+            if rescue || running.state.rescue {
+                throw CtrError(
+                    .failed,
+                    "VPS \(name): runs\(running.state.rescue ? " in rescue mode" : "") (ctr stop \(name) first)")
+            }
+            // What a verb was killed over; this one says that it is to run.
+            if let state = try files.stateDirectory() { try Recovery(host: files.host).takeBackHalfDone(files, state) }
+            try Recovery(host: files.host).sweep(name)
+            return false
+        }
+        if config.ephemeral { throw CtrError(.failed, "VPS \(name): ephemeral, it can't be started again") }
+        // Its supervisor may be clearing up, or waiting to start it again: the operator's word comes first.
+        try Ending(files: files).stopWaiting()
+        try Isolation.guardProgram(config.userns)
+        _ = try SupervisorRequest.start(self).spawn(on: files.host)
+        EventLog(files.host).append(.started, vps: name, detail: rescue ? ["rescue": true] : [:])
+        return true
+    }
+
+    // MARK: in the supervisor
+
+    func begin(on host: Host) throws(CtrError) -> WatchedVPS {
+        let place = try VPSPlace.reopen(VPSFiles(name, host: host))
+        do throws(CtrError) {
+            return try begin(in: place, restarts: 0, hub: nil)
+        } catch {
+            try? Recovery(host: host).settleStopped(place.files)
+            throw error
+        }
+    }
+
+    /// Every step is recorded before it is made; whoever calls it clears up after a failure.
+    func begin(in place: VPSPlace, restarts: Int, hub: ConsoleHub?) throws(CtrError) -> WatchedVPS {
+        let files = place.files
+        guard let stored = try files.keptConfig(in: place.directory) else { throw VPSFiles.unknown(name) }
+        var state = try VPSState.now(.starting, stored)
+        state.restarts = restarts
+        state.rescue = rescue
+        try place.write(state)
+        let sealed = try SealedTemplate(stored.template, on: files.host)
+        var starting = Starting(place: place, template: sealed, config: stored)
+        starting.ready = rescue ? .started : sealed.manifest.readySignal(of: stored.args)
+        try describing("state of VPS \(name)") { () throws(SysError) in try ReadyMark.clear(place.state) }
+        starting.rescue = rescue
+        starting.restarts = restarts
+        if rescue {
+            starting.config.args = Start.rescueCommand
+            starting.config.user = nil
+            starting.config.terminal = true
+        }
+        let scripts = try ActionScripts(place: place)
+        try scripts.runOnHost(.preStart)
+        let output = try VPSOutput()
+        let vps = try starting.started(streams: streams(starting.config, output))
+        // Until this returns, what fails takes the first process with it: it is our child.
+        if vps.config.idRange != stored.idRange {
+            var changed = stored
+            changed.idRange = vps.config.idRange
+            try place.write(changed)
+        }
+        try scripts.runInside(.start, unless: rescue)
+        return try WatchedVPS(vps, output: output, hub: hub)
+    }
+
+    private func streams(_ config: VPSConfig, _ output: VPSOutput) throws(CtrError) -> Streams {
+        config.terminal ? Streams() : try output.streams()
+    }
+
+    static let rescueCommand = ["/bin/sh", "-l"]
+}

@@ -1,0 +1,83 @@
+internal import Cgroups
+internal import Kernel
+internal import Model
+internal import Namespaces
+
+/// From a configuration and a place to a first process: the steps that `run`, `start` and `exec --offline` share.
+struct Starting {
+    let place: VPSPlace
+    /// Held while the VPS lives; nil for a root that is none.
+    let template: SealedTemplate?
+    private let layers: [String]
+    var config: VPSConfig
+    /// The VPS is being made: if it is to be kept, config.json is still to be written.
+    var isNew = false
+    /// See ``VPSState/rescue`` and ``VPSState/restarts``.
+    var rescue = false
+    var restarts = 0
+    /// How its first process says that the system is up, where somebody listens.
+    var ready = ReadySignal.started
+    /// Nobody needs it without this process.
+    var endsWithUs = false
+
+    init(place: VPSPlace, template: SealedTemplate, config: VPSConfig) {
+        self.place = place
+        self.template = template
+        layers = template.layers
+        self.config = config
+    }
+
+    /// A root that is written to itself, without a disk above: a template in the making.
+    init(place: VPSPlace, writable root: String, config: VPSConfig) {
+        self.place = place
+        template = nil
+        layers = [root]
+        self.config = config
+    }
+
+    /// Whoever calls it clears up after a failure: cgroup and state may be there.
+    consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
+        let isolation = try Isolation(&config, place: place)
+        let disk = template == nil ? nil : place.files.diskPath(ephemeral: config.ephemeral)
+        var spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
+        spec.ready = ready
+        var entry = try Isolation.entry(config, process: spec.process, host: place.files.host)
+        if config.ephemeral || endsWithUs { entry.parentDeathSignal = Signal.kill }
+        var launch = Launch(
+            spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
+        launch.userName = config.user
+        launch.views = isolation.views
+        let process = try launch.start()
+        // While the child builds its side on another processor.
+        if isNew, !config.ephemeral { try place.write(config) }
+        let state = try state(process, cgroup: isolation.cgroup)
+        try place.write(state)
+        try process.execute()
+        return RunningVPS(
+            place: place, config: config, template: template, cgroup: isolation.cgroup, process: process, state: state)
+    }
+
+    /// What other verbs need to find it.
+    private func state(_ process: StartedProcess, cgroup: Cgroup) throws(CtrError) -> VPSState {
+        let pid = process.handle.pid
+        var state = try VPSState.now(.running, config)
+        state.pid = pid
+        state.startTime = try describing("state of VPS \(config.name)") { () throws(SysError) in
+            try ProcFiles.startTime(of: pid)
+        }
+        state.cgroup = cgroup.record
+        state.rescue = rescue
+        state.ready = ready
+        state.restarts = restarts
+        return state
+    }
+}
+
+extension VPSState {
+    /// With this process as its supervisor.
+    static func now(_ status: VPSStatus, _ config: VPSConfig) throws(CtrError) -> VPSState {
+        let bootID = try describing("state of VPS \(config.name)") { () throws(SysError) in try ProcFiles.bootID() }
+        return VPSState(
+            status: status, bootID: bootID, supervisor: CurrentProcess.pid, started: Timestamp.now(), config: config)
+    }
+}

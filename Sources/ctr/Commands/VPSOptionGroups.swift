@@ -1,0 +1,152 @@
+internal import ArgumentParser
+internal import Model
+
+// The options of `run`, `create` and `set` as ArgumentParser reads them. They are text here: `VPSOptions.set` gives them
+// a meaning and checks them, for these three, the fast path and profiles alike.
+
+/// One option that was given: its long name and its value.
+typealias GivenOption = (option: String, value: String)
+
+func option(_ option: String, _ value: String?) -> [GivenOption] { value.map { [(option, $0)] } ?? [] }
+
+func option(_ option: String, _ values: [String]) -> [GivenOption] { values.map { (option, $0) } }
+
+func option(_ option: String, _ flag: Bool) -> [GivenOption] { flag ? [(option, "")] : [] }
+
+/// A flag with an opposite: `--onboot` and `--no-onboot`.
+func option(_ option: String, _ flag: Bool?) -> [GivenOption] {
+    flag.map { [($0 ? option : "--no-\(option.dropFirst(2))", "")] } ?? []
+}
+
+/// What it is called inside, and what it finds in its environment.
+struct IdentityOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Its host name; else the name.", valueName: "name"))
+    var hostname: String?
+    @Option(help: ArgumentHelp("Its NIS domain name.", valueName: "name"))
+    var domain: String?
+    @Option(help: ArgumentHelp("A label to find it by (repeat).", valueName: "k=v"))
+    var label: [String] = []
+    @Option(name: .shortAndLong, help: ArgumentHelp("A variable of its environment (repeat).", valueName: "k=v"))
+    var env: [String] = []
+
+    var given: [GivenOption] {
+        option("--hostname", hostname) + option("--domain", domain) + option("--label", label) + option("--env", env)
+    }
+}
+
+/// What ctr knows of it beside all that it is.
+struct GeneralOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Take the options of this profile first; those given here win.", valueName: "name"),
+        completion: Completions.profiles)
+    var profile: String?
+    @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Refuse to destroy it.")
+    var protect: Bool?
+    @Option(help: ArgumentHelp("What it is for.", valueName: "text"))
+    var description: String?
+
+    var given: [GivenOption] {
+        option("--profile", profile) + option("--protect", protect) + option("--description", description)
+    }
+}
+
+/// What starts in it, and when.
+struct BootOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The init to start instead of the template's, words apart by blanks.", valueName: "cmd"))
+    var `init`: String?
+    @Option(
+        help: ArgumentHelp("Start it again when it has ended.", valueName: "no|on-failure|always"),
+        completion: .list(["no", "on-failure", "always"]))
+    var restart: String?
+    @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Start it when the host boots.")
+    var onboot: Bool?
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Of those started on boot the highest are first: -1000 to 1000; 0.", valueName: "number"))
+    var bootPriority: String?
+
+    var given: [GivenOption] {
+        option("--init", `init`) + option("--restart", restart) + option("--onboot", onboot)
+            + option("--boot-priority", bootPriority)
+    }
+}
+
+/// What it may use.
+struct ResourceOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Processors' worth of time: 1.5.", valueName: "number"))
+    var cpus: String?
+    @Option(help: ArgumentHelp("Share of contended time, 1 to 10000; 100 is usual.", valueName: "weight"))
+    var cpuWeight: String?
+    @Option(help: ArgumentHelp("Processors that it may run on: 0-3,5.", valueName: "list"))
+    var cpuset: String?
+    @Option(
+        name: [.long, .customShort("m")],
+        help: ArgumentHelp("Memory that it may use at most.", valueName: "size"))
+    var memory: String?
+    @Option(help: ArgumentHelp("Memory above which it is slowed and reclaimed from.", valueName: "size"))
+    var memoryHigh: String?
+    @Option(help: ArgumentHelp("Swap beside its memory; 0 is none.", valueName: "size"))
+    var swap: String?
+    @Option(help: ArgumentHelp("Processes and threads.", valueName: "number"))
+    var pids: String?
+    @Option(help: ArgumentHelp("Bytes a second from its disk, or a device (repeat).", valueName: "[maj:min:]rate"))
+    var ioReadBps: [String] = []
+    @Option(help: ArgumentHelp("Bytes a second to its disk, or a device (repeat).", valueName: "[maj:min:]rate"))
+    var ioWriteBps: [String] = []
+    @Option(help: ArgumentHelp("Reads a second from its disk, or a device (repeat).", valueName: "[maj:min:]rate"))
+    var ioReadIops: [String] = []
+    @Option(help: ArgumentHelp("Writes a second to its disk, or a device (repeat).", valueName: "[maj:min:]rate"))
+    var ioWriteIops: [String] = []
+    @Option(help: ArgumentHelp("A limit of setrlimit(2): nofile=1024:4096 (repeat).", valueName: "name=soft[:hard]"))
+    var ulimit: [String] = []
+
+    @Option(
+        help: ArgumentHelp("Its disk: none is a directory of the host's file system.", valueName: "none"),
+        completion: .list(["none"]))
+    var disk: String?
+
+    var given: [GivenOption] {
+        option("--disk", disk) + option("--cpus", cpus) + option("--cpu-weight", cpuWeight)
+            + option("--cpuset", cpuset)
+            + option("--memory", memory) + option("--memory-high", memoryHigh) + option("--swap", swap)
+            + option("--pids", pids) + option("--io-read-bps", ioReadBps)
+            + option("--io-write-bps", ioWriteBps) + option("--io-read-iops", ioReadIops)
+            + option("--io-write-iops", ioWriteIops) + option("--ulimit", ulimit)
+    }
+}
+
+/// What it sees of the host, and what it may do.
+struct SystemOptions: ParsableArguments {
+    @Option(
+        name: [.long, .customShort("v")],
+        help: ArgumentHelp("A file or directory of the host, absolute paths (repeat).", valueName: "src:dst[:ro]"))
+    var mount: [String] = []
+    @Option(help: ArgumentHelp("A device of the host, below /dev (repeat).", valueName: "path"), completion: .file())
+    var device: [String] = []
+    @Option(help: ArgumentHelp("Capabilities to add to its set (repeat).", valueName: "name,..."))
+    var capAdd: [String] = []
+    @Option(help: ArgumentHelp("Capabilities to take from its set (repeat).", valueName: "name,..."))
+    var capDrop: [String] = []
+    @Option(
+        help: ArgumentHelp("System calls that it may make.", valueName: "default|unconfined|file"),
+        completion: .file())
+    var seccomp: String?
+    @Option(
+        help: ArgumentHelp("Ids of its own, or the host's.", valueName: "auto|host"),
+        completion: .list(["auto", "host"]))
+    var userns: String?
+    @Option(
+        help: ArgumentHelp("No network but its loopback, or the host's.", valueName: "none|host"),
+        completion: .list(["none", "host"]))
+    var net: String?
+    @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Let it run VPSs or containers of its own.")
+    var nesting: Bool?
+    @Option(help: ArgumentHelp("What asks it to halt: TERM, SIGRTMIN+3.", valueName: "signal"))
+    var stopSignal: String?
+
+    var given: [GivenOption] {
+        option("--mount", mount) + option("--device", device) + option("--cap-add", capAdd)
+            + option("--cap-drop", capDrop) + option("--seccomp", seccomp) + option("--userns", userns)
+            + option("--net", net) + option("--nesting", nesting) + option("--stop-signal", stopSignal)
+    }
+}
