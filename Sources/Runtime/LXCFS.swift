@@ -69,10 +69,9 @@ struct LXCFS {
         guard ToolProcess.find(LXCFS.program) != nil else {
             throw CtrError(.unavailable, "lxcfs: no \(LXCFS.program) (install the package lxcfs)")
         }
-        _ = try Host.ensure(Host.standardState)
-        let name = "lxcfs.lock"
         return try describing("start lxcfs at \(directory.escaped)", code: .unavailable) { () throws(SysError) in
-            let lock = try open("\(Host.standardState)/\(name)", [.writeOnly, .create, .noFollow])
+            // The directory above: the place itself is another one before and after.
+            let lock = try open(directory.above, [.directory])
             try lock.lock(.exclusive, wait: true)
             if state() == .running { return .running }
             // What its death left would keep the new one from being mounted there.
@@ -97,5 +96,13 @@ struct LXCFS {
         if directory != LXCFS.standardDirectory { words.append("--pidfile=\(directory).pid") }
         // It serves in the foreground whatever it is told: so nobody waits for it, and it is not our child.
         _ = try ToolProcess("setsid", ["--fork", LXCFS.program] + words + [directory], stderr: .null).wait()
+    }
+}
+
+extension String {
+    /// The directory that holds what this absolute path names.
+    fileprivate var above: String {
+        let words = split(separator: "/").dropLast()
+        return "/" + words.joined(separator: "/")
     }
 }
