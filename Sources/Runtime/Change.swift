@@ -21,7 +21,9 @@ public struct Change: Sendable {
     public func run(on host: Host) throws(CtrError) -> [String] {
         let files = try VPSFiles(name, host: host)
         guard let known = try files.config() else { throw VPSFiles.unknown(name) }
-        if known.ephemeral { throw CtrError(.failed, "set \(name): the VPS is ephemeral, its options are those of run") }
+        if known.ephemeral {
+            throw CtrError(.failed, "set \(name): the VPS is ephemeral, its options are those of run")
+        }
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
         guard let old = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(name) }

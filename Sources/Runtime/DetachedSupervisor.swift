@@ -34,7 +34,9 @@ final class DetachedSupervisor {
             let ended = EndedVPS(place: vps.place, state: vps.state, cgroup: vps.cgroup)
             let last = ended.record(status)
             report(last)
-            guard !vps.config.ephemeral, !vps.state.rescue, let wait = next(after: last) else { return try clearAway(ended, last) }
+            guard !vps.config.ephemeral, !vps.state.rescue, let wait = next(after: last) else {
+                return try clearAway(ended, last)
+            }
             if try !startAgain(after: wait, ended) { return try clearAway(ended, last) }
         }
     }
@@ -55,6 +57,8 @@ final class DetachedSupervisor {
     // MARK: the end of a run
 
     private func waitForEnd() throws(SysError) {
+        // A start needs more than the wait that follows it, for years.
+        CurrentProcess.releaseFreeMemory()
         while true {
             if StopIntent.isRecorded(vps.place.state), vps.hub.wasPoked { vps.process.signal(Signal.kill) }
             vps.hub.wasPoked = false
@@ -124,7 +128,8 @@ final class DetachedSupervisor {
         let now = Timestamp.monotonic()
         var detail: [String: EventDetail] = [:]
         for (key, count) in [
-            ("memory", hits.memory), ("memoryHigh", hits.memoryHigh), ("swap", hits.swap), ("processes", hits.processes),
+            ("memory", hits.memory), ("memoryHigh", hits.memoryHigh), ("swap", hits.swap),
+            ("processes", hits.processes),
         ] {
             if let count, count > 0 { detail[key] = .number(count) }
         }

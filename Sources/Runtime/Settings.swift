@@ -14,6 +14,7 @@ struct Settings: Codable, Equatable {
     var scripts: String?
     /// The directory of the operator's profiles.
     var profiles: String?
+
     /// Whether VPSs see their own limits in /proc by way of lxcfs(1).
     var lxcfs: LXCFS.Choice?
     /// Where lxcfs is mounted, or is to be.
@@ -37,7 +38,9 @@ struct Settings: Codable, Equatable {
             throw CtrError(.config, "settings \(path)", cause: error)
         }
         do {
-            let known: Set<String> = ["idPool", "idRegistry", "lxcfs", "lxcfsDirectory", "scripts", "profiles"]
+            let known: Set<String> = [
+                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory",
+            ]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {
                 throw CtrError(.config, "settings \(path): unknown key '\(unknown.escaped)'")

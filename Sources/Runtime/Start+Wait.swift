@@ -49,6 +49,6 @@ enum ReadyMark {
     }
 
     static func clear(_ state: SharedFD) throws(SysError) {
-        do throws(SysError) { try state.fd.unlink(name) } catch where error.errno == Errno.noEntry {}
+        do throws(SysError) { try state.fd.unlink(name) } catch  where error.errno == Errno.noEntry {}
     }
 }

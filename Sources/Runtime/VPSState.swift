@@ -93,4 +93,3 @@ public struct LastRun: Codable, Sendable, Equatable {
             }
     }
 }
-

@@ -234,10 +234,14 @@ extension FD {
     borrowing func isOfKernelFileSystem() throws(SysError) -> Bool {
         let magic = try fileSystemStatus().magic & 0xffff_ffff
         let known: Set<UInt64> = [
-            0x9fa0, 0x6265_6572, 0x27_e0eb, 0x6367_7270, 0x1cd1, 0x1980_0202,  // proc sysfs cgroup cgroup2 devpts mqueue
-            0x6462_6720, 0x7472_6163, 0x7363_6673, 0xcafe_4a11, 0x4249_4e4d,  // debugfs tracefs securityfs bpf binfmt_misc
-            0x6265_6570, 0x6165_676c, 0xde5e_81e4, 0xf97c_ff8c, 0x4341_5d53,  // configfs pstore efivarfs selinux smack
-            0x6e73_6673, 0x5049_4446, 0x5049_5045, 0x534f_434b, 0x0904_1934,  // nsfs pidfs pipefs sockfs anon_inode
+            // proc sysfs cgroup cgroup2 devpts mqueue
+            0x9fa0, 0x6265_6572, 0x27_e0eb, 0x6367_7270, 0x1cd1, 0x1980_0202,
+            // debugfs tracefs securityfs bpf binfmt_misc
+            0x6462_6720, 0x7472_6163, 0x7363_6673, 0xcafe_4a11, 0x4249_4e4d,
+            // configfs pstore efivarfs selinux smack
+            0x6265_6570, 0x6165_676c, 0xde5e_81e4, 0xf97c_ff8c, 0x4341_5d53,
+            // nsfs pidfs pipefs sockfs anon_inode
+            0x6e73_6673, 0x5049_4446, 0x5049_5045, 0x534f_434b, 0x0904_1934,
             0x6573_5543, 0x765_5821, 0x6759_6969,  // fusectl resctrl rpc_pipefs
         ]
         return known.contains(magic)

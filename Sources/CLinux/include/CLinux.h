@@ -446,5 +446,9 @@ static inline long ctr_timerfd_set(int fd, int64_t milliseconds) {
     return ctr_ret(syscall(SYS_timerfd_settime, fd, 0, &time, NULL));
 }
 
+// Declared here: malloc.h hides it from Swift's view of Glibc.
+extern int malloc_trim(size_t pad);
+static inline long ctr_malloc_trim(void) { return malloc_trim(0); }
+
 #pragma clang assume_nonnull end
 #endif

@@ -21,7 +21,8 @@ struct TopCommand: Verb {
               ctr top --batch -n 10 -d 60 --sort memory
             """)
 
-    @Option(name: [.customShort("d"), .long], help: ArgumentHelp("Seconds from one reading to the next.", valueName: "s"))
+    @Option(
+        name: [.customShort("d"), .long], help: ArgumentHelp("Seconds from one reading to the next.", valueName: "s"))
     var delay = 2.0
     @Option(
         help: ArgumentHelp("By what to sort: cpu, memory, io, pids or name.", valueName: "key"),
