@@ -5,12 +5,21 @@ internal import Namespaces
 /// The host's lxcfs(1), which shows a VPS its own limits in /proc: looked for, and started if the settings say so.
 struct LXCFS {
     /// `lxcfs` of the settings.
-    enum Choice: String, Codable {
+    enum Choice: String, Codable, CaseIterable {
         /// Used where it runs.
         case auto
         /// Started where it does not run yet.
         case start
         case off
+
+        init(from decoder: any Decoder) throws {
+            let word = try decoder.singleValueContainer().decode(String.self)
+            guard let choice = Choice(rawValue: word) else {
+                let all = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+                throw CtrError(.config, "settings: lxcfs '\(word.escaped)': not one of \(all)")
+            }
+            self = choice
+        }
     }
 
     let choice: Choice

@@ -188,7 +188,7 @@ import Testing
     @Test(arguments: [
         (#"{"lxcfsDirectory": "/nowhere"}"#, "not mounted at /nowhere"),
         (#"{"lxcfsDirectory": "/proc"}"#, "not mounted"),
-        (#"{"lxcfs": "off"}"#, "off"), (#"{"lxcfs": "no"}"#, "lxcfs"),
+        (#"{"lxcfs": "off"}"#, "off"), (#"{"lxcfs": "no"}"#, "lxcfs 'no': not one of auto, start, off"),
     ])
     func withoutLxcfs(_ settings: String, _ why: String) throws {
         try HostCheckFixture.with { fixture in
