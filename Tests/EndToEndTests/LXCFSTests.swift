@@ -57,7 +57,8 @@ struct LXCFSTests {
                 mkdir -p /sys/fs/cgroup/init.scope && echo 1 > /sys/fs/cgroup/init.scope/cgroup.procs
                 grep -w MemTotal /proc/meminfo | tr -s ' '; grep -c ^processor /proc/cpuinfo
                 echo x > /proc/uptime || echo refused
-                grep -c 'fuse.lxcfs' /proc/self/mountinfo; grep fuse.lxcfs /proc/self/mountinfo | grep -vc ' ro,nosuid,nodev,noexec,'
+                grep -c 'fuse.lxcfs' /proc/self/mountinfo
+                grep fuse.lxcfs /proc/self/mountinfo | grep -vc ' ro,nosuid,nodev,noexec,'
                 """
             let exec = try f.start(f.program, ["exec", f.name(), "--", "sh", "-c", inside]).wait()
             #expect(exec.lines == ["MemTotal: 262144 kB", "1", "refused", "8", "0"], "\(exec.both)")
