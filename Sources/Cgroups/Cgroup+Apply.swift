@@ -21,6 +21,7 @@ extension Cgroup {
             }
             // Last: a new directory is already limited when the processes come.
             for directory in directories[before.count...] { try moveProcesses(into: directory) }
+            try showQuota(plan)
         } catch {
             for old in undo.reversed() { try? write(old) }
             for directory in directories[before.count...] {

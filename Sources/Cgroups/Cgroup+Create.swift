@@ -31,6 +31,7 @@ extension Cgroup {
             for setting in plan.settings where !setting.isReset { try cgroup.write(setting) }
             if let access { try cgroup.limitDevices(access, isNew: true) }
             try cgroup.makePayload(guestControllers.intersection(host.v2Controllers))
+            if plan.limiting.contains(.cpu) { try cgroup.showQuota(plan) }
         } catch {
             for directory in cgroup.directories.reversed() { try? directory.removeEmpty() }
             throw error

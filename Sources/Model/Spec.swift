@@ -116,6 +116,8 @@ public struct LinuxSpec: Sendable, Equatable {
     /// Offsets of the time namespace in nanoseconds, where one is asked for.
     public var timeOffsets: TimeOffsets?
     public var devices: [DeviceSpec] = []
+    /// Containers with user namespaces of their own are to run inside; not of the OCI spec.
+    public var nesting = false
     public var maskedPaths = LinuxSpec.standardMaskedPaths
     public var readonlyPaths = LinuxSpec.standardReadonlyPaths
 

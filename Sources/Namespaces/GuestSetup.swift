@@ -83,6 +83,8 @@ struct GuestMounts {
         try root.attach(to: point)
         step = "mount /proc and /sys"
         try mountKernelFileSystems(root)
+        step = "mount /dev/.ctr"
+        try NestedFileSystems(spec: spec).mount(in: root)
         step = "mount lxcfs"
         try views?.attach(in: root)
         step = "mask paths"

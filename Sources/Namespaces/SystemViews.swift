@@ -12,6 +12,10 @@ public struct SystemViews: Sendable {
         "sys/devices/system/cpu/online",
     ]
 
+    /// How many files there are, and how many there can be.
+    public var count: Int { files.count }
+    public static var most: Int { paths.count }
+
     /// The file system's number in statfs(2), which all of FUSE have.
     private static let fuse: UInt64 = 0x6573_5546
 

@@ -109,6 +109,7 @@ extension VPSConfig {
         spec.domainname = domain
         spec.mounts = mounts
         spec.linux.namespaces = namespaces
+        spec.linux.nesting = nesting
         if let idRange { spec.linux.idMappings = [IDMap(container: 0, host: idRange.base, size: idRange.count)] }
         if userns == .host {
             spec.linux.readonlyPaths.append("/proc/sys")

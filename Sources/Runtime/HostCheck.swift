@@ -77,6 +77,7 @@ public enum HostCheck {
         features += cgroups().features
         features += storage(bench).features
         features += settings().features
+        features += views().features
         features += tools().features
         return HostReport(kernel: "Linux \(KernelRelease.text) \(KernelRelease.machine)", features: features)
     }

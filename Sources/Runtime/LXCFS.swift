@@ -5,12 +5,21 @@ internal import Namespaces
 /// The host's lxcfs(1), which shows a VPS its own limits in /proc: looked for, and started if the settings say so.
 struct LXCFS {
     /// `lxcfs` of the settings.
-    enum Choice: String, Codable {
+    enum Choice: String, Codable, CaseIterable {
         /// Used where it runs.
         case auto
         /// Started where it does not run yet.
         case start
         case off
+
+        init(from decoder: any Decoder) throws {
+            let word = try decoder.singleValueContainer().decode(String.self)
+            guard let choice = Choice(rawValue: word) else {
+                let all = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+                throw CtrError(.config, "settings: lxcfs '\(word.escaped)': not one of \(all)")
+            }
+            self = choice
+        }
     }
 
     let choice: Choice
@@ -69,10 +78,9 @@ struct LXCFS {
         guard ToolProcess.find(LXCFS.program) != nil else {
             throw CtrError(.unavailable, "lxcfs: no \(LXCFS.program) (install the package lxcfs)")
         }
-        _ = try Host.ensure(Host.standardState)
-        let name = "lxcfs.lock"
         return try describing("start lxcfs at \(directory.escaped)", code: .unavailable) { () throws(SysError) in
-            let lock = try open("\(Host.standardState)/\(name)", [.writeOnly, .create, .noFollow])
+            // The directory above: the place itself is another one before and after.
+            let lock = try open(directory.above, [.directory])
             try lock.lock(.exclusive, wait: true)
             if state() == .running { return .running }
             // What its death left would keep the new one from being mounted there.
@@ -97,5 +105,13 @@ struct LXCFS {
         if directory != LXCFS.standardDirectory { words.append("--pidfile=\(directory).pid") }
         // It serves in the foreground whatever it is told: so nobody waits for it, and it is not our child.
         _ = try ToolProcess("setsid", ["--fork", LXCFS.program] + words + [directory], stderr: .null).wait()
+    }
+}
+
+extension String {
+    /// The directory that holds what this absolute path names.
+    fileprivate var above: String {
+        let words = split(separator: "/").dropLast()
+        return "/" + words.joined(separator: "/")
     }
 }

@@ -155,6 +155,8 @@ import Testing
             let cpu = try #require(cgroup.directory(of: .cpu))
             if cpu.isUnified {
                 #expect(try cpu.readText("cpu.max") == "50000 100000\n")
+                // The guest sees it too.
+                #expect(try cpu.child(Cgroup.payload).readText("cpu.max") == "50000 100000\n")
             } else {
                 #expect(try cpu.readText("cpu.cfs_quota_us") == "50000\n")
                 #expect(try cpu.processes().count == 3)
@@ -167,6 +169,7 @@ import Testing
             let all = try f.run(cgroup, "nproc")
             #expect(all.output.trimmed == "\(ProcessInfo.processInfo.processorCount)")
             #expect(try cgroup.usage().processes?.limit == nil)
+            if cpu.isUnified { #expect(try cpu.child(Cgroup.payload).readText("cpu.max") == "max 100000\n") }
             try cgroup.kill()
             _ = try running.finish()
         }

@@ -15,6 +15,9 @@ enum Distribution {
         : archive != nil || canReachMirror
             ? nil : "no archive of debian-12 in .lab/templates, and Debian's mirror can't be reached"
 
+    /// In the slow virtual machine of lab/guest.sh.
+    static let isLab = getenv("CTR_LAB").map { String(cString: $0) } == "guest"
+
     /// Whether packages can be fetched, through a proxy where the environment names one.
     static let canReachMirror: Bool =
         shell(

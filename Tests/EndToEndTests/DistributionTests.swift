@@ -46,7 +46,9 @@ struct DistributionTests {
         }
     }
 
-    @Test func servicesOfManyKindsAndPoweroff() throws {
+    /// Not in the lab, where each boot takes half a minute and nothing here is another on its kernel.
+    @Test(.enabled(if: !Distribution.isLab, "needs no other kernel than the host's"))
+    func servicesOfManyKindsAndPoweroff() throws {
         try boot { (vps) throws in
             #expect(try vps.sh("systemd-run --quiet --wait --pipe id -u").succeeds().line == "0")
             let walls = [
@@ -130,26 +132,9 @@ struct DistributionTests {
     func packagesAndTheirServices() throws {
         try Fixture.with { (f) throws in
             try Distribution.add(to: f)
-            try f.sh("mkdir -p -m 755 lists archives")
-            // apt-get needs the host's network, services want one of their own: what one VPS fetches, the next installs.
-            let mounts = [
-                "--mount", "\(f.path)/lists:/var/lib/apt/lists", "--mount",
-                "\(f.path)/archives:/var/cache/apt/archives",
-            ]
             let packages = "nginx-light postgresql sudo cron"
-            let proxies = ToolProcess.proxyEnvironment.flatMap { ["--env", $0] }
-            try f.start(
-                f.program,
-                ["run", "--net", "host", "--mount", "/etc/resolv.conf:/etc/resolv.conf:ro"] + mounts + proxies + [
-                    "debian-12", "sh", "-c",
-                    "apt-get -q update && apt-get -q -y --no-install-recommends --download-only install \(packages)",
-                ]
-            ).wait(300).succeeds()
-
-            let vps = try BootedVPS(f, options: mounts)
-            try vps.sh(
-                "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends --no-download install \(packages)"
-            ).succeeds()
+            let vps = try BootedVPS(f, options: fetch(packages, f))
+            try install(packages, vps)
             #expect(
                 try vps.sh("systemctl is-active nginx postgresql cron").succeeds().lines == [
                     "active", "active", "active",
@@ -177,6 +162,70 @@ struct DistributionTests {
                     == "running")
             try f.ctr("destroy", "--force", vps.name).succeeds()
         }
+    }
+
+    /// With `--nesting`: a service with users of its own, bubblewrap, podman. Files in layers (vfs), since the kernel
+    /// refuses an overlay over an overlay; no limit of processes, for which this host may have no cgroup v2 controller.
+    @Test(.enabled(if: Distribution.canReachMirror, "Debian's mirror can't be reached"))
+    func containersInside() throws {
+        try Fixture.with { (f) throws in
+            try Distribution.add(to: f)
+            let mounts = try fetch("bubblewrap podman crun busybox-static", f)
+            let vps = try BootedVPS(f, options: ["--nesting"] + mounts)
+            let service = try vps.sh(
+                "systemd-run --quiet --wait --pipe -p PrivateUsers=yes -p PrivateTmp=yes -p PrivateNetwork=yes cat /proc/self/uid_map"
+            )
+            #expect(service.line.split(separator: " ") == ["0", "0", "1"], "\(service.both)")
+
+            try install("bubblewrap podman crun busybox-static", vps)
+            try vps.sh("useradd -m someone").succeeds()
+            for user in ["root", "someone"] {
+                let wrapped = try vps.sh(
+                    "su \(user) -c \"bwrap --ro-bind / / --proc /proc --dev /dev --unshare-all sh -c 'id -un; echo /proc/[0-9]*'\""
+                )
+                #expect(wrapped.lines == [user, "/proc/1 /proc/2"], "\(wrapped.both)")
+            }
+            try vps.sh(
+                """
+                set -e
+                mkdir -p /srv/image/bin; cp /bin/busybox /srv/image/bin/; ln -s busybox /srv/image/bin/sh
+                printf '[storage]\\ndriver = "vfs"\\nrunroot = "/run/containers"\\ngraphroot = "/var/lib/containers/storage"\\n' > /etc/containers/storage.conf; rm -rf /var/lib/containers
+                tar -C /srv/image -c . | podman import - image
+                """
+            ).succeeds()
+            let podman = try vps.sh(
+                """
+                podman run --rm --pids-limit 0 --network none image /bin/sh -c 'echo $$'
+                podman run -d --name one --pids-limit 0 --network none image /bin/busybox sleep 1000 >/dev/null
+                podman exec one /bin/sh -c 'echo inside'; podman rm -f -t 0 one >/dev/null; podman ps -aq
+                """)
+            #expect(podman.lines == ["1", "inside"], "\(podman.both)")
+            try f.ctr("destroy", "--force", vps.name).succeeds()
+        }
+    }
+
+    /// Packages in directories of the test, fetched by a VPS with the host's network; returns the options that give
+    /// them to another, which has a network of its own and so can have services.
+    private func fetch(_ packages: String, _ f: Fixture) throws -> [String] {
+        try f.sh("mkdir -p -m 755 lists archives")
+        let mounts = [
+            "--mount", "\(f.path)/lists:/var/lib/apt/lists", "--mount", "\(f.path)/archives:/var/cache/apt/archives",
+        ]
+        let proxies = ToolProcess.proxyEnvironment.flatMap { ["--env", $0] }
+        try f.start(
+            f.program,
+            ["run", "--net", "host", "--mount", "/etc/resolv.conf:/etc/resolv.conf:ro"] + mounts + proxies + [
+                "debian-12", "sh", "-c",
+                "apt-get -q update && apt-get -q -y --no-install-recommends --download-only install \(packages)",
+            ]
+        ).wait(300).succeeds()
+        return mounts
+    }
+
+    private func install(_ packages: String, _ vps: BootedVPS) throws {
+        try vps.sh(
+            "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends --no-download install \(packages)"
+        ).succeeds()
     }
 }
 

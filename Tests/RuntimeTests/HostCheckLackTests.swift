@@ -184,6 +184,23 @@ import Testing
         }
     }
 
+    /// Not there, something else in its place, and switched off.
+    @Test(arguments: [
+        (#"{"lxcfsDirectory": "/nowhere"}"#, "not mounted at /nowhere"),
+        (#"{"lxcfsDirectory": "/proc"}"#, "not mounted"),
+        (#"{"lxcfs": "off"}"#, "off"), (#"{"lxcfs": "no"}"#, "lxcfs 'no': not one of auto, start, off"),
+    ])
+    func withoutLxcfs(_ settings: String, _ why: String) throws {
+        try HostCheckFixture.with { fixture in
+            let outcome = try fixture.check(
+                after: "echo '\(settings)' >'\(fixture.path)/ctr.json'; export CTR_CONFIG='\(fixture.path)/ctr.json'")
+            let feature = try outcome.feature("view from inside", "lxcfs")
+            #expect(feature.status == .no)
+            #expect(feature.why?.contains(why) == true, "\(feature)")
+            #expect(outcome.report.canRun)
+        }
+    }
+
     /// Settings that are no settings: told, not hidden.
     @Test func brokenSettings() throws {
         try HostCheckFixture.with { fixture in

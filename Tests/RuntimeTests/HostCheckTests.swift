@@ -54,6 +54,7 @@ import Testing
             "space for --state", "extended attributes", "files without a name", "shared copies of files",
         ].map { "storage: \($0)" }
         + ["process numbers", "terminals", "inotify instances", "boot id"].map { "kernel settings: \($0)" }
+        + ["view from inside: lxcfs"]
         + ["mmdebstrap", "apt-get", "dpkg-deb", "tar", "gzip", "xz", "zstd"].map { "tools for templates: \($0)" }
 
     /// What is not there says why and what it costs, in one line; what is there costs nothing.

@@ -139,7 +139,7 @@ struct SystemOptions: ParsableArguments {
         help: ArgumentHelp("No network but its loopback, or the host's.", valueName: "none|host"),
         completion: .list(["none", "host"]))
     var net: String?
-    @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Let it run VPSs or containers of its own.")
+    @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Let containers run inside.")
     var nesting: Bool?
     @Option(help: ArgumentHelp("What asks it to halt: TERM, SIGRTMIN+3.", valueName: "signal"))
     var stopSignal: String?
