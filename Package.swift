@@ -62,6 +62,7 @@ let package = Package(
             swiftSettings: strict),
         probe("namespace-probe", ["CLinux", "Kernel", "Model", "Namespaces", "NamespaceProbeRequest"]),
         probe("check-probe", ["Kernel", "Model", "Runtime"]),
+        .executableTarget(name: "fault-probe", path: "Tests/Probes/fault-probe"),
         tests("KernelTests", ["Kernel", "namespace-probe"]),
         tests("ModelTests", ["Model"]),
         tests(
@@ -76,7 +77,7 @@ let package = Package(
         tests(
             "CLITests",
             ["Kernel", "Model", "ctr", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
-        tests("EndToEndTests", ["Kernel"]),
+        tests("EndToEndTests", ["Kernel", "fault-probe"]),
     ],
     swiftLanguageModes: [.v6]
 )
