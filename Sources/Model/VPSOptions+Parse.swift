@@ -20,6 +20,11 @@ extension VPSOptions {
         case "--cpus", "--cpu-weight", "--cpuset", "--memory", "--memory-high", "--swap", "--pids", "--io-read-bps",
             "--io-write-bps", "--io-read-iops", "--io-write-iops":
             try resources.set(option, value)
+        case "--disk":
+            // The one kind that there is so far; it need not be remembered.
+            if value != "none" {
+                throw CtrError(.usage, "--disk '\(value.escaped)': not none (images are not there yet: --disk none)")
+            }
         case "--ulimit": ulimits.append(try Ulimit.parse(value))
         case "--mount": mounts.append(try VPSOptions.mount(option, value))
         case "--device": devices.append(try VPSOptions.device(option, value))

@@ -15,7 +15,7 @@ struct Ending {
     /// Kills every process and returns when what only a running VPS has is given back.
     func kill(_ running: borrowing RunningInit) throws(CtrError) {
         try record()
-        try thaw(running.state)
+        try thaw(running)
         let ended: Bool
         do throws(SysError) {
             try running.handle.signal(Signal.kill)
@@ -35,9 +35,12 @@ struct Ending {
     }
 
     /// A frozen process of cgroup v1 does not even take SIGKILL.
-    func thaw(_ state: VPSState) throws(CtrError) {
-        guard state.status == .paused, let cgroup = state.cgroup else { return }
-        try Cgroup.openWhatIsThere(cgroup).thaw()
+    func thaw(_ running: borrowing RunningInit) throws(CtrError) {
+        guard running.state.status == .paused, let cgroup = running.state.cgroup else { return }
+        do throws(CtrError) { try Cgroup.openWhatIsThere(cgroup).thaw() } catch {
+            // With its end the cgroup goes.
+            if !running.handle.hasEnded { throw error }
+        }
     }
 
     /// Ends the wait of a supervisor that is to start its VPS again, or is just starting it, and clears up.

@@ -53,7 +53,7 @@ public struct Recovery: Sendable {
     private func mendRunning(_ files: VPSFiles) throws(CtrError) -> Bool {
         guard let place = try files.stateDirectory() else { return false }
         let isPaused = try files.state()?.status == .paused
-        guard isPaused || StopIntent.isRecorded(place), let lock = try? VerbLock.attempt(files) else { return false }
+        guard isPaused || StopIntent.isStale(place), let lock = try? VerbLock.attempt(files) else { return false }
         defer { withExtendedLifetime(lock) {} }
         return try takeBackHalfDone(files, place)
     }
@@ -62,7 +62,7 @@ public struct Recovery: Sendable {
     @discardableResult
     func takeBackHalfDone(_ files: VPSFiles, _ place: SharedFD) throws(CtrError) -> Bool {
         var mended = false
-        if StopIntent.isRecorded(place) {
+        if StopIntent.isStale(place) {
             try StopIntent.takeBack(place, of: files.name)
             mended = true
         }

@@ -34,7 +34,7 @@ public struct Stop: Sendable {
         try Recovery(host: files.host).sweep(name)
         try ActionScripts(files: files, directory: lock.directory).runInside(.stop, unless: running.state.rescue)
         try ending.record()
-        try ending.thaw(running.state)
+        try ending.thaw(running)
         if try ask(running) { try waitForEnd(running.handle) }
         try ending.kill(running)
         try reportScript(lock.directory)

@@ -111,6 +111,7 @@ extension OptionTable {
             OptionName("--pids", value: true), OptionName("--io-read-bps", value: true),
             OptionName("--io-write-bps", value: true), OptionName("--io-read-iops", value: true),
             OptionName("--io-write-iops", value: true), OptionName("--ulimit", value: true),
+            OptionName("--disk", value: true),
             OptionName("--mount", "-v", value: true), OptionName("--device", value: true),
             OptionName("--cap-add", value: true), OptionName("--cap-drop", value: true),
             OptionName("--seccomp", value: true), OptionName("--userns", value: true),

@@ -24,6 +24,18 @@ final class Fixture {
         if leftovers { try fixture.expectNothingLeft() }
     }
 
+    /// As ``with(leftovers:_:)`` for tests whose VPSs are kept: they are destroyed at the end, as an operator would.
+    static func withServers(_ body: (Fixture) throws -> Void) throws {
+        try with { (f) throws in
+            try body(f)
+            for name in try f.ctr("list", "-q").lines where !name.isEmpty {
+                _ = try f.ctr("unpause", name)
+                _ = try f.ctr("set", name, "--no-protect")
+                try f.ctr("destroy", "--force", name).succeeds()
+            }
+        }
+    }
+
     private init() throws {
         let shared = try SharedTemplate.get()
         program = shared.program

@@ -99,8 +99,14 @@ struct ResourceOptions: ParsableArguments {
     @Option(help: ArgumentHelp("A limit of setrlimit(2): nofile=1024:4096 (repeat).", valueName: "name=soft[:hard]"))
     var ulimit: [String] = []
 
+    @Option(
+        help: ArgumentHelp("Its disk: none is a directory of the host's file system.", valueName: "none"),
+        completion: .list(["none"]))
+    var disk: String?
+
     var given: [GivenOption] {
-        option("--cpus", cpus) + option("--cpu-weight", cpuWeight) + option("--cpuset", cpuset)
+        option("--disk", disk) + option("--cpus", cpus) + option("--cpu-weight", cpuWeight)
+            + option("--cpuset", cpuset)
             + option("--memory", memory) + option("--memory-high", memoryHigh) + option("--swap", swap)
             + option("--pids", pids) + option("--io-read-bps", ioReadBps)
             + option("--io-write-bps", ioWriteBps) + option("--io-read-iops", ioReadIops)
