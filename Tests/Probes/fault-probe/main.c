@@ -8,11 +8,11 @@
 //        errno       the call is not made and fails with an errno that fits it
 //        list        nothing; every counted call is printed
 // Traced are PROGRAM and all that it starts, as long as they execute the same file: a VPS's own program and tools go
-// free. With -p an existing process and its children are traced instead, and PROGRAM is only started when they are.
+// free. With -p an existing process and its children are traced instead, and PROGRAM only makes it do something.
 //
-// Prints on standard error `fault-probe: injected ...` or `fault-probe: ended after K calls`; ends with the status of
-// PROGRAM (128+N after a signal), 99 where tracing itself failed. When the first traced process has ended the others
-// go free and live on.
+// Prints on standard error `fault-probe: injected ...` or `fault-probe: ended after K calls`, and `fault-probe: crashed`
+// for a process that ended by a signal of its own making. Ends with PROGRAM and with its status (128+N after a signal),
+// 99 where tracing itself failed; what it has started lives on.
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
@@ -38,6 +38,8 @@ static enum mode mode;
 static long wanted, count;
 static struct stat program_file;
 static int injected;
+// Whether PROGRAM is executed by now: what comes before is the probe's own.
+static int executed;
 // The process whose call is to fail, or to be its last, at the exit of that call.
 static pid_t at_exit;
 static int failure;
@@ -252,7 +254,7 @@ static void set_result(pid_t pid, long value) {
 
 static void entered(pid_t pid, const struct __ptrace_syscall_info *info) {
     struct call call;
-    if (injected || !describe(pid, info, &call)) return;
+    if (injected || !executed || !describe(pid, info, &call)) return;
     count++;
     if (mode == LIST) fprintf(stderr, "fault-probe: %ld %d %s %s\n", count, pid, call.name, call.about);
     if (mode == LIST || count != wanted) return;
@@ -306,6 +308,7 @@ static void stopped(pid_t pid, int status) {
             ptrace(PTRACE_DETACH, pid, 0, 0);
             return;
         }
+        executed = 1;
     } else if (event == PTRACE_EVENT_STOP && signal != SIGTRAP) {
         ptrace(PTRACE_LISTEN, pid, 0, 0);
         return;
@@ -313,6 +316,12 @@ static void stopped(pid_t pid, int status) {
         deliver = signal;
     }
     ptrace(PTRACE_SYSCALL, pid, 0, deliver);
+}
+
+static void ended_by(pid_t pid, int signal) {
+    static const int crashes[] = {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS};
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        if (crashes[i] == signal) fprintf(stderr, "fault-probe: crashed: process %d by signal %d\n", pid, signal);
 }
 
 static int ending(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
@@ -372,19 +381,19 @@ int main(int argc, char **argv) {
         char path[64];
         snprintf(path, sizeof path, "/proc/%d/exe", traced);
         if (stat(path, &program_file) != 0) die(path);
+        executed = 1;
     }
     seize(traced);
     close(go);
-    int traced_lives = 1;
-    while (traced_lives || result < 0) {
+    while (result < 0) {
         pid_t pid = waitpid(-1, &status, __WALL);
         if (pid < 0 && errno == EINTR) continue;
-        if (pid < 0) break;
+        if (pid < 0) die("waitpid");
         if (WIFSTOPPED(status)) {
             stopped(pid, status);
             continue;
         }
-        if (pid == traced) traced_lives = 0;
+        if (WIFSIGNALED(status)) ended_by(pid, WTERMSIG(status));
         if (pid == program) result = ending(status);
     }
     if (!injected) fprintf(stderr, "fault-probe: ended after %ld calls\n", count);
