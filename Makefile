@@ -48,14 +48,16 @@ lint: setup-build setup-lint ## format, shell scripts, and the rules of scripts/
 format: ## rewrite the Swift sources as swift-format wants them
 	swift format --in-place --recursive Sources Tests Package.swift
 
-install: build ## install to $(DESTDIR)$(PREFIX): program, manual page, completions, recipes of templates
+install: build ## install to $(DESTDIR)$(PREFIX): program, manual page, completions, recipes of templates, profiles
 	install -D -m 0755 bin/ctr $(DESTDIR)$(PREFIX)/bin/ctr
 	install -D -m 0644 docs/man/ctr.1 $(SHARE)/man/man1/ctr.1
 	scripts/completions.sh bin/ctr $(SHARE)
 	install -d $(SHARE)/ctr
 	rm -rf $(SHARE)/ctr/templates
 	cp -R rootfs-templates $(SHARE)/ctr/templates
-	chmod -R u=rwX,go=rX $(SHARE)/ctr/templates
+	rm -rf $(SHARE)/ctr/profiles
+	cp -R share/profiles $(SHARE)/ctr/profiles
+	chmod -R u=rwX,go=rX $(SHARE)/ctr/templates $(SHARE)/ctr/profiles
 
 uninstall: ## remove what `make install` put there (templates and VPSs stay)
 	rm -f $(DESTDIR)$(PREFIX)/bin/ctr $(SHARE)/man/man1/ctr.1 $(SHARE)/bash-completion/completions/ctr

@@ -62,9 +62,10 @@ let package = Package(
             swiftSettings: strict),
         probe("namespace-probe", ["CLinux", "Kernel", "Model", "Namespaces", "NamespaceProbeRequest"]),
         probe("check-probe", ["Kernel", "Model", "Runtime"]),
+        probe("event-probe", ["Model", "Runtime"]),
         .executableTarget(name: "fault-probe", path: "Tests/Probes/fault-probe"),
         tests("KernelTests", ["Kernel", "namespace-probe"]),
-        tests("ModelTests", ["Model"]),
+        tests("ModelTests", ["Kernel", "Model"]),
         tests(
             "NamespacesTests",
             [
@@ -73,10 +74,13 @@ let package = Package(
             ]),
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
-        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "ctr"]),
+        tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "event-probe", "ctr"]),
         tests(
             "CLITests",
-            ["Kernel", "Model", "ctr", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            [
+                "Kernel", "Model", "Runtime", "ctr", "event-probe",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         tests("EndToEndTests", ["Kernel", "fault-probe"]),
     ],
     swiftLanguageModes: [.v6]

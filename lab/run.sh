@@ -9,7 +9,7 @@ case $1 in
     *) events=$(realpath "$1") action=test ;;
 esac
 cd "$(dirname "$0")/.."
-filter=${2:-${LAB_FILTER:-'^(CgroupsTests|EndToEndTests\.(Run|Isolation|Exec|Lifecycle|Mount)Tests)'}}
+filter=${2:-${LAB_FILTER:-'^(CgroupsTests|EndToEndTests\.(Run|Isolation|Exec|Lifecycle|Mount|Server|Supervisor|Distribution|MinimalInit)Tests)'}}
 suite=${LAB_SUITE:-bookworm}
 image=$PWD/.lab/$suite
 lab/image.sh "$suite"
@@ -33,6 +33,11 @@ find "$build" -maxdepth 1 -name '*.resources' -exec cp -a {} "$repository/${buil
 cp -a Tests "$repository/"
 [ -d rootfs-templates ] && cp -a rootfs-templates "$repository/"
 [ -x bin/ctr ] && cp bin/ctr "$repository/bin/ctr"
+# Debian's own system as a template, which the tests on the host have built (Tests/EndToEndTests/Distribution.swift).
+if compgen -G ".lab/templates/*.tar" >/dev/null; then
+    mkdir -p "$repository/.lab/templates"
+    cp .lab/templates/*.tar "$repository/.lab/templates/"
+fi
 swift=$(dirname "$(dirname "$(readlink -f "$(PATH=$PATH:/opt/swift/usr/bin command -v swift)")")")/lib/swift/linux
 cp "$swift"/*.so "$work/disk/swift/linux/"
 cp lab/guest.sh "$work/disk/guest.sh"
@@ -57,7 +62,7 @@ fi
 status=0
 # In the background, so that a signal to this script is taken at once and ends the machine too.
 trap 'exit 143' INT TERM
-timeout --kill-after=10 "${LAB_SECONDS:-900}" \
+timeout --kill-after=10 "${LAB_SECONDS:-1300}" \
     "${qemu[@]}" -serial "file:$work/console" -serial "file:$events" </dev/null &
 machine=$!
 trap 'kill $machine 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -65,7 +70,7 @@ wait $machine || status=$?
 # Control sequences of a terminal that is none.
 sed -E 's/\x1b\[[0-9;?]*[a-zA-Z]|\r//g' "$work/console"
 if [ $status != 0 ]; then
-    echo "lab: the machine ended with status $status (124: after ${LAB_SECONDS:-900} s)" >&2
+    echo "lab: the machine ended with status $status (124: after ${LAB_SECONDS:-1300} s)" >&2
     exit $status
 fi
 result=$(sed -nE 's/.*lab: the tests ended with status ([0-9]+).*/\1/p' "$work/console" | tail -n 1)

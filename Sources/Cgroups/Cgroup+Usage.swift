@@ -5,12 +5,13 @@ extension Cgroup {
     /// What it uses now.
     public func usage() throws(CtrError) -> CgroupUsage {
         do throws(SysError) {
+            let hits = try countHits()
             var usage = CgroupUsage()
             usage.memory = try directory(of: .memory).flatMap { (d) throws(SysError) in
-                try d.isUnified ? d.memoryV2() : d.memoryV1()
+                try d.isUnified ? d.memoryV2(hits) : d.memoryV1(hits)
             }
             usage.processor = try processor()
-            usage.processes = try directory(of: .pids).flatMap { (d) throws(SysError) in try d.processCount() }
+            usage.processes = try directory(of: .pids).flatMap { (d) throws(SysError) in try d.processCount(hits) }
             usage.disks = try directory(of: .io).flatMap { (d) throws(SysError) in
                 try d.isUnified ? d.disksV2() : d.disksV1()
             }
@@ -30,6 +31,7 @@ extension Cgroup {
                 system: (try account.number("cpuacct.usage_sys") ?? 0) / 1000)
         }
         guard let cpu = directory(of: .cpu), let stat = try cpu.pairs("cpu.stat") else { return time }
+        time?.limit = try cpu.quota()
         time?.periods = stat["nr_periods"]
         time?.throttledPeriods = stat["nr_throttled"]
         time?.throttledTime = stat["throttled_usec"] ?? stat["throttled_time"].map { $0 / 1000 }
@@ -38,24 +40,43 @@ extension Cgroup {
 }
 
 extension CgroupDirectory {
-    fileprivate func memoryV2() throws(SysError) -> CgroupUsage.Memory? {
+    fileprivate func memoryV2(_ hits: LimitHits) throws(SysError) -> CgroupUsage.Memory? {
         guard let current = try number("memory.current") else { return nil }
+        let stat = try pairs("memory.stat") ?? [:]
+        // The sum is given since Linux 5.18.
+        let parts = ["kernel_stack", "pagetables", "sec_pagetables", "percpu", "vmalloc", "sock", "slab"]
         return CgroupUsage.Memory(
             current: current, peak: try number("memory.peak"), limit: try number("memory.max"),
-            high: try number("memory.high"), cache: try pairs("memory.stat")?["file"],
-            swap: try number("memory.swap.current"), swapLimit: try number("memory.swap.max"),
-            oomKills: try pairs("memory.events")?["oom_kill"])
+            high: try number("memory.high"), anonymous: stat["anon"], cache: stat["file"], shared: stat["shmem"],
+            kernel: stat["kernel"] ?? parts.compactMap { stat[$0] }.reduce(0, +), slab: stat["slab"],
+            sockets: stat["sock"], swap: try number("memory.swap.current"), swapLimit: try number("memory.swap.max"),
+            limitHits: hits.memory, highHits: hits.memoryHigh, swapHits: hits.swap, oomKills: hits.oomKills)
     }
 
-    fileprivate func memoryV1() throws(SysError) -> CgroupUsage.Memory? {
+    fileprivate func memoryV1(_ hits: LimitHits) throws(SysError) -> CgroupUsage.Memory? {
         guard let current = try number("memory.usage_in_bytes") else { return nil }
-        let stat = try pairs("memory.stat")
+        let stat = try pairs("memory.stat") ?? [:]
         let limit = try limitV1("memory.limit_in_bytes")
         let both = try limitV1("memory.memsw.limit_in_bytes")
         return CgroupUsage.Memory(
             current: current, peak: try number("memory.max_usage_in_bytes"), limit: limit, high: nil,
-            cache: stat?["total_cache"], swap: stat?["total_swap"], swapLimit: both.map { $0 - (limit ?? 0) },
-            oomKills: try pairs("memory.oom_control")?["oom_kill"])
+            anonymous: stat["total_rss"], cache: stat["total_cache"], shared: stat["total_shmem"],
+            kernel: try number("memory.kmem.usage_in_bytes"), slab: nil,
+            sockets: try number("memory.kmem.tcp.usage_in_bytes"), swap: stat["total_swap"],
+            swapLimit: both.map { $0 - (limit ?? 0) }, limitHits: hits.memory, highHits: nil, swapHits: hits.swap,
+            oomKills: hits.oomKills)
+    }
+
+    /// In processors.
+    fileprivate func quota() throws(SysError) -> Double? {
+        if isUnified {
+            let words = try readText("cpu.max")?.split(whereSeparator: \.isWhitespace) ?? []
+            guard words.count == 2, let quota = Double(words[0]), let period = Double(words[1]) else { return nil }
+            return quota / period
+        }
+        guard let quota = try number("cpu.cfs_quota_us"), quota > 0, let period = try number("cpu.cfs_period_us")
+        else { return nil }
+        return Double(quota) / Double(period)
     }
 
     /// v1 writes "no limit" as the highest multiple of the page size.
@@ -63,14 +84,9 @@ extension CgroupDirectory {
         try number(file).flatMap { $0 >= Int64.max - 65536 ? nil : $0 }
     }
 
-    fileprivate func processCount() throws(SysError) -> CgroupUsage.Processes? {
+    fileprivate func processCount(_ hits: LimitHits) throws(SysError) -> CgroupUsage.Processes? {
         guard let current = try number("pids.current") else { return nil }
-        // Before Linux 6.10 a refusal was counted where the process lives, since then where the limit is.
-        var refused = try pairs("pids.events")?["max"]
-        if isUnified, let inner = try child(Cgroup.payload).pairs("pids.events")?["max"] {
-            refused = max(refused ?? 0, inner)
-        }
-        return CgroupUsage.Processes(current: current, limit: try number("pids.max"), refused: refused)
+        return CgroupUsage.Processes(current: current, limit: try number("pids.max"), refused: hits.processes)
     }
 
     // 8:0 rbytes=180224 wbytes=0 rios=3 wios=0 dbytes=0 dios=0
@@ -137,7 +153,10 @@ extension CgroupDirectory {
 
     /// A file of lines `name number`.
     func pairs(_ file: String) throws(SysError) -> [String: Int64]? {
-        guard let text = try readText(file) else { return nil }
+        try readText(file).map(CgroupDirectory.pairs)
+    }
+
+    static func pairs(in text: String) -> [String: Int64] {
         var all: [String: Int64] = [:]
         for line in text.split(separator: "\n") {
             let words = line.split(separator: " ")

@@ -13,11 +13,11 @@ struct CgroupDirectory: Sendable {
 
     // MARK: files
 
-    /// A file's whole text, nil where the kernel has no such file.
+    /// A file's whole text, nil where the kernel has no such file, or no longer.
     func read(_ file: String) throws(SysError) -> [UInt8]? {
         do throws(SysError) {
             return try parent.fd.open("\(name)/\(file)", .readOnly).readAll()
-        } catch  where error.errno == Errno.noEntry || error.errno == Errno.notSupported {
+        } catch  where [Errno.noEntry, Errno.notSupported, Errno.noDevice].contains(error.errno) {
             return nil
         }
     }

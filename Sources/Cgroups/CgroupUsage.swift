@@ -9,17 +9,33 @@ public struct CgroupUsage: Codable, Equatable, Sendable {
         /// nil is no limit.
         public var limit: Int64?
         public var high: Int64?
-        /// File cache among `current`: what can be had back.
+        /// The parts of `current` by kind. Of the processes themselves:
+        public var anonymous: Int64?
+        /// File cache, `shared` included; but for that, what can be had back.
         public var cache: Int64?
+        /// tmpfs and shared memory.
+        public var shared: Int64?
+        /// All that the kernel keeps for the VPS: stacks, page tables, `slab`, `sockets`.
+        public var kernel: Int64?
+        /// Kernel objects such as inodes and directory entries; nil on v1, which does not tell them apart.
+        public var slab: Int64?
+        /// Buffers of network connections.
+        public var sockets: Int64?
         public var swap: Int64?
         /// Of swap alone, on either version; nil is no limit.
         public var swapLimit: Int64?
-        /// Processes that the kernel killed as this cgroup was out of memory.
+        /// How often `limit`, `high` and `swapLimit` were met: see ``LimitHits``.
+        public var limitHits: Int64?
+        public var highHits: Int64?
+        public var swapHits: Int64?
+        /// Processes that the kernel killed for want of memory.
         public var oomKills: Int64?
     }
 
-    /// Microseconds, but for counts.
+    /// Microseconds, but for `limit` and counts.
     public struct Processor: Codable, Equatable, Sendable {
+        /// The quota in processors: 1.5 is the time of one and a half. nil is no limit.
+        public var limit: Double?
         public var total: Int64
         public var user: Int64
         public var system: Int64

@@ -34,6 +34,8 @@ public struct Resolve: OptionSet, Sendable {
     public static let noSymlinks = Resolve(rawValue: UInt64(CTR_RESOLVE_NO_SYMLINKS))
     public static let noMagicLinks = Resolve(rawValue: UInt64(CTR_RESOLVE_NO_MAGICLINKS))
     public static let noCrossDevice = Resolve(rawValue: UInt64(CTR_RESOLVE_NO_XDEV))
+    /// Only what the kernel has in memory: EAGAIN where a file system would have to be asked.
+    public static let cached = Resolve(rawValue: UInt64(CTR_RESOLVE_CACHED))
 }
 
 /// Opens a path of the process's own view. For host paths that ctr itself chose, never for paths inside a root.
@@ -74,7 +76,7 @@ extension FD {
             for _ in 0..<128 {
                 let r = ctr_openat2(
                     dir, p, flags.rawValue | UInt64(O_CLOEXEC), creates ? UInt64(mode) : 0, resolve.rawValue)
-                if r == -Int(EAGAIN) || r == -Int(EINTR) { continue }
+                if r == -Int(EAGAIN) && !resolve.contains(.cached) || r == -Int(EINTR) { continue }
                 return try check(r, "openat2", path.description)
             }
             throw SysError("openat2", EAGAIN, path.description)

@@ -69,3 +69,11 @@ extension FD {
         try check(ctr_syncfs(rawValue), "syncfs")
     }
 }
+
+extension FD {
+    /// Opens anew, with other flags, the very file that this descriptor names: no name is looked up again, so nobody can
+    /// put something else in its place. The corresponding call is `open(2)` on /proc/self/fd.
+    public borrowing func reopen(_ flags: OpenFlags) throws(SysError) -> FD {
+        try Kernel.open(procPath, flags)
+    }
+}

@@ -6,7 +6,7 @@ internal import Glibc
 extension FD {
     /// A socket below this directory that waits for connections, non-blocking; what had the name is removed.
     public borrowing func listen(at name: String) throws(SysError) -> FD {
-        do throws(SysError) { try unlink(name) } catch where error.errno == Errno.noEntry {}
+        do throws(SysError) { try unlink(name) } catch  where error.errno == Errno.noEntry {}
         let socket = try FD.localSocket(nonBlocking: true)
         try socket.withLocalAddress("\(procPath)/\(name)") { ctr_ret(Int(Glibc.bind($0, $1, $2))) }
         try check(ctr_ret(Int(Glibc.listen(socket.rawValue, 8))), "listen")

@@ -38,8 +38,18 @@ public enum ProcFiles {
     public enum Disposition: Sendable { case standard, ignored, handled }
 
     /// Whether a process handles a signal, ignores it, or leaves it to its default action. One that blocks it (to
-    /// read it from a descriptor) counts as handling it.
+    /// read it from a descriptor) or waits in sigtimedwait(2) counts as handling it.
     public static func disposition(of pid: Int32, _ signal: Int32) throws(SysError) -> Disposition {
+        let first = try recorded(of: pid, signal)
+        if first != .standard { return first }
+        // A process in sigtimedwait(2), as busybox's init is, has the signals that it waits for unblocked meanwhile;
+        // which they are is not shown. On its way in or out of the call it blocks them.
+        if try waitsForSignals(pid) { return .handled }
+        return try recorded(of: pid, signal)
+    }
+
+    /// As /proc/PID/status has it.
+    private static func recorded(of pid: Int32, _ signal: Int32) throws(SysError) -> Disposition {
         let text = try open("/proc/\(pid)/status", .readOnly).readAll(limit: 65536)
         // Lines of bytes: the name in the first one is the process's to choose.
         let lines = text.split(separator: UInt8(ascii: "\n"))
@@ -50,15 +60,18 @@ public enum ProcFiles {
             else { return false }
             return mask & (1 << UInt64(signal - 1)) != 0
         }
-        if has("SigCgt:") || has("SigBlk:") || waitsForSignals(pid) { return .handled }
+        if has("SigCgt:") || has("SigBlk:") { return .handled }
         return has("SigIgn:") ? .ignored : .standard
     }
 
-    /// Whether it sleeps in sigtimedwait(2), as busybox's init does: the signals that it waits for are blocked otherwise, but
-    /// not in the mask that /proc shows meanwhile.
-    private static func waitsForSignals(_ pid: Int32) -> Bool {
-        guard let call = try? open("/proc/\(pid)/syscall", .readOnly).read(upTo: 16) else { return false }
-        return call.starts(with: "\(CTR_SYS_rt_sigtimedwait) ".utf8)
+    /// Whether a process is in sigtimedwait(2) at this moment: the number that /proc/PID/syscall begins with. Where
+    /// the kernel has no such file (CONFIG_HAVE_ARCH_TRACEHOOK) or refuses to tell, it is taken for one that is not.
+    private static func waitsForSignals(_ pid: Int32) throws(SysError) -> Bool {
+        do throws(SysError) {
+            let text = try open("/proc/\(pid)/syscall", .readOnly).read(upTo: 256)
+            // The second and third are those of 32-bit programs (i386, arm).
+            return [CTR_SYS_rt_sigtimedwait, 177, 421].contains { text.starts(with: "\($0) ".utf8) }
+        } catch  where [Errno.noEntry, Errno.perm, Errno.access].contains(error.errno) { return false }
     }
 }
 

@@ -162,6 +162,7 @@ extension FD {
 public enum CurrentProcess {
     public static var pid: Int32 { getpid() }
     public static var effectiveUser: UInt32 { geteuid() }
+    public static var effectiveGroup: UInt32 { getegid() }
 
     /// How many threads this process has. Namespace calls want one.
     public static func threadCount() throws(SysError) -> Int {

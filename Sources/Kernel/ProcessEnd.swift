@@ -13,6 +13,11 @@ extension ProcessHandle {
     }
 }
 
+extension CurrentProcess {
+    /// Gives memory that was used once, and will not be again, back to the kernel. See malloc_trim(3).
+    public static func releaseFreeMemory() { _ = ctr_malloc_trim() }
+}
+
 extension ProcFiles {
     /// The status, as waitpid(2) has it, of a process that has ended and is not reaped yet. See proc_pid_stat(5).
     fileprivate static func zombieStatus(of pid: Int32) -> Int32? {

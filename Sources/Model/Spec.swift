@@ -9,6 +9,8 @@ public struct Spec: Sendable, Equatable {
     public var domainname: String?
     public var mounts: [MountSpec] = []
     public var linux = LinuxSpec()
+    /// How the process says that it is up; not of the OCI spec. It finds what it needs for that in `/run/host`.
+    public var ready = ReadySignal.started
 
     public init(process: ProcessSpec, root: RootSpec) {
         self.process = process

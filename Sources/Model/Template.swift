@@ -23,6 +23,8 @@ public struct Template: Codable, Equatable, Sendable {
     public var initCommand: [String]?
     /// The signal that asks init to halt, for example `SIGRTMIN+3`.
     public var stopSignal: String?
+    /// How init says that the system is up; nil is `started`.
+    public var ready: ReadySignal?
     /// `KEY=VALUE`.
     public var env: [String] = []
     /// `USER[:GROUP]`, names or numbers of the template's own passwd and group.
@@ -47,6 +49,7 @@ extension Template {
         public var command: [String]?
         public var initCommand: [String]?
         public var stopSignal: String?
+        public var ready: ReadySignal?
         public var env: [String]?
         public var user: String?
         public var workdir: String?
@@ -64,6 +67,7 @@ extension Template {
             d.command = command
             d.initCommand = initCommand
             d.stopSignal = stopSignal
+            d.ready = ready
             d.env = env
             d.user = user
             d.workdir = workdir
@@ -77,6 +81,7 @@ extension Template {
             command = newValue.command
             initCommand = newValue.initCommand
             stopSignal = newValue.stopSignal
+            ready = newValue.ready
             env = newValue.env ?? []
             user = newValue.user
             workdir = newValue.workdir

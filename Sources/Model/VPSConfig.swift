@@ -99,6 +99,11 @@ public enum RestartPolicy: String, Codable, Sendable {
     case always
 }
 
+/// `--disk none`: a directory on the host's file system, the one kind of disk that there is so far.
+public enum DiskChoice: String, Codable, Sendable {
+    case none
+}
+
 /// `--net none|host`.
 public enum NetworkChoice: String, Codable, Sendable {
     case none, host
@@ -132,6 +137,7 @@ public struct VPSOptions: Codable, Sendable, Equatable {
     public var bootPriority: Int?
     public var protected: Bool?
     public var profile: String?
+    public var disk: DiskChoice?
     public var terminal = false
     public var detach = false
     public var keep = false

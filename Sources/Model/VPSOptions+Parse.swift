@@ -21,9 +21,9 @@ extension VPSOptions {
             "--io-write-bps", "--io-read-iops", "--io-write-iops":
             try resources.set(option, value)
         case "--disk":
-            // The one kind that there is so far; it need not be remembered.
-            if value != "none" {
-                throw CtrError(.usage, "--disk '\(value.escaped)': not none (images are not there yet: --disk none)")
+            disk = DiskChoice(rawValue: value)
+            if disk == nil {
+                throw CtrError(.usage, "--disk '\(value.escaped)': not none (disk images are not there yet)")
             }
         case "--ulimit": ulimits.append(try Ulimit.parse(value))
         case "--mount": mounts.append(try VPSOptions.mount(option, value))

@@ -61,7 +61,7 @@ struct GuestSetup: ~Copyable {
             try CurrentProcess.bringLoopbackUp()
         }
         step = "build root"
-        try GuestMounts(spec: launch.spec).enterRoot(at: point, step: &step)
+        try GuestMounts(spec: launch.spec, views: launch.views).enterRoot(at: point, step: &step)
         step = "standard streams"
         try launch.streams.take(terminal: terminal)
     }
@@ -74,6 +74,7 @@ struct GuestSetup: ~Copyable {
 /// The mounts that belong to the guest's own namespaces, and the switch to its root.
 struct GuestMounts {
     let spec: Spec
+    let views: SystemViews?
 
     /// - Parameter point: the root as ``RootBuilder`` attached it, in the caller's copy of that mount namespace.
     func enterRoot(at point: borrowing FD, step: inout String) throws(SysError) {
@@ -82,6 +83,8 @@ struct GuestMounts {
         try root.attach(to: point)
         step = "mount /proc and /sys"
         try mountKernelFileSystems(root)
+        step = "mount lxcfs"
+        try views?.attach(in: root)
         step = "mask paths"
         try mask(root)
         step = "pivot root"

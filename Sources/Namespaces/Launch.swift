@@ -39,6 +39,8 @@ public struct Launch: Sendable {
     public var userName: String?
     public var cgroup: CgroupJoin
     public var streams: Streams
+    /// What the VPS sees in place of the kernel's own files; nil for none.
+    public var views: SystemViews?
     /// Layers go to overlayfs by path, as Linux before 6.13 wants it, also where it takes descriptors. For tests.
     package var layersByPath = false
 
@@ -57,7 +59,7 @@ public struct Launch: Sendable {
     public func start() throws(CtrError) -> StartedProcess {
         try requireOneThread()
         var launch = self
-        let userns = try makeMappingNamespace()
+        let userns = try spec.makeMappingNamespace()
         let place = try HostPlace.leave()
         let root: RootBuilder.Built
         let channel: ChannelEnds
@@ -66,6 +68,7 @@ public struct Launch: Sendable {
         do throws(CtrError) {
             root = try RootBuilder(spec: launch.spec, userns: userns, layersByPath: layersByPath).build()
             try launch.resolveUser(in: root.root)
+            if root.notify != nil { launch.entry.env.append("NOTIFY_SOCKET=\(HostDirectory.socketPath)") }
             try clocks.unshare(for: spec.linux)
             channel = try ChannelEnds()
             // The cgroup namespace comes when the child has joined its cgroups: its root is where the caller is then.
@@ -85,7 +88,8 @@ public struct Launch: Sendable {
             GuestSetup(launch: launch, channel: channel.child!, terminal: root.terminal).run()
         case .parent(let handle):
             channel.child = nil
-            let process = StartedProcess(handle: handle, channel: channel.parent!, terminal: root.terminal)
+            let process = StartedProcess(
+                handle: handle, channel: channel.parent!, terminal: root.terminal, notify: root.notify)
             try clocks.comeBack()
             try place.comeBack()
             try process.release(maps: spec.linux.idMappings, process: spec.process)
@@ -93,8 +97,16 @@ public struct Launch: Sendable {
         }
     }
 
-    private func makeMappingNamespace() throws(CtrError) -> SharedFD? {
-        let maps = spec.linux.idMappings
+    private mutating func resolveUser(in root: SharedFD) throws(CtrError) {
+        guard let userName else { return }
+        try entry.setUser(userName, root: root)
+    }
+}
+
+extension Spec {
+    /// A user namespace to map mounts by; nil for the host's ids.
+    func makeMappingNamespace() throws(CtrError) -> SharedFD? {
+        let maps = linux.idMappings
         if maps.isEmpty { return nil }
         if !maps.contains(where: { $0.container == 0 && $0.size > 0 }) {
             throw CtrError(
@@ -104,11 +116,6 @@ public struct Launch: Sendable {
         return try describing("user namespace", code: .failed, step: "map ids") { () throws(SysError) in
             SharedFD(try makeUserNamespace(maps))
         }
-    }
-
-    private mutating func resolveUser(in root: SharedFD) throws(CtrError) {
-        guard let userName else { return }
-        try entry.setUser(userName, root: root)
     }
 }
 

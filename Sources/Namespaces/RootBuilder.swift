@@ -35,13 +35,33 @@ struct RootBuilder: ~Copyable {
             try devices.build()
         }
         try makeSystemDirectories(root)
+        let ready = spec.ready
+        let notify = try describing("/run/host of the VPS", code: .failed, step: "prepare root") {
+            () throws(SysError) in try HostDirectory.make(ready, in: root)
+        }
         for mount in spec.mounts { try bind(mount, root) }
-        return Built(root: root, terminal: spec.process.terminal ? try devices.openTerminal() : nil)
+        return Built(
+            root: root, terminal: spec.process.terminal ? try devices.openTerminal() : nil, notify: notify)
     }
 
     struct Built {
         let root: SharedFD
         let terminal: SharedFD?
+        /// The socket on which init says that it is up, if it does so.
+        let notify: SharedFD?
+    }
+
+    /// The file system of the root alone, attached nowhere.
+    borrowing func buildDetached() throws(CtrError) -> SharedFD {
+        let identity = try describing("ids of the VPS", code: .failed, step: "map ids") { () throws(SysError) in
+            try BorrowedIdentity.borrow(user: owner, group: owner)
+        }
+        let point = try describing("mount point of the root", step: "mount root") { () throws(SysError) in
+            try open(spec.root.mountPoint, [.path, .directory])
+        }
+        let root = SharedFD(try makeRoot(attachingLayersTo: point))
+        _ = consume identity
+        return root
     }
 
     private borrowing func mountRoot() throws(CtrError) -> SharedFD {

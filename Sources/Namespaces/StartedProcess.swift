@@ -7,21 +7,30 @@ public final class StartedProcess {
     public let handle: ProcessHandle
     /// The master of the pseudoterminal that is the process's terminal, if one was asked for.
     public private(set) var terminal: SharedFD?
+    /// The socket of sd_notify(3), non-blocking, where ``Spec/ready`` wants one. What comes over it is the guest's word.
+    private var notify: SharedFD?
     private var channel: SharedFD?
     private var ready = false
     private var done = false
     private var limits: [RLimit] = []
 
-    init(handle: consuming ProcessHandle, channel: SharedFD, terminal: SharedFD?) {
+    init(handle: consuming ProcessHandle, channel: SharedFD, terminal: SharedFD?, notify: SharedFD? = nil) {
         self.handle = handle
         self.channel = channel
         self.terminal = terminal
+        self.notify = notify
     }
 
     deinit {
         guard !done else { return }
         try? handle.signal(Signal.kill)
         _ = try? handle.wait()
+    }
+
+    /// Hands that socket over; whoever has it closes it.
+    public func takeNotifySocket() -> SharedFD? {
+        defer { notify = nil }
+        return notify
     }
 
     /// Gives the child what only the host can give, then lets it build its side.

@@ -41,10 +41,11 @@ struct ActionScripts {
     func runOnHost(_ action: Action) throws(CtrError) {
         for (path, directory) in action == .postStop ? directories.reversed() : directories {
             guard try has(action, in: directory, path) else { continue }
-            let environment = ToolProcess.cleanEnvironment + [
-                "CTR_NAME=\(files.name)", "CTR_ROOT=\(files.host.root)", "CTR_STATE=\(files.host.state)",
-                "CTR_ACTION=\(action.rawValue)",
-            ]
+            let environment =
+                ToolProcess.cleanEnvironment + [
+                    "CTR_NAME=\(files.name)", "CTR_ROOT=\(files.host.root)", "CTR_STATE=\(files.host.state)",
+                    "CTR_ACTION=\(action.rawValue)",
+                ]
             try execute("\(path)/\(action.rawValue)", action) { (output) throws(SysError) in
                 try ToolProcess(
                     "\(path)/\(action.rawValue)", [], environment: environment, stdout: .file(output),
@@ -67,7 +68,8 @@ struct ActionScripts {
                 return try ToolProcess(
                     "/proc/self/exe",
                     [
-                        "--root", host.root, "--state", host.state, "exec", "-u", "root", "-e", "CTR_NAME=\(name)", "-e",
+                        "--root", host.root, "--state", host.state, "exec", "-u", "root", "-e", "CTR_NAME=\(name)",
+                        "-e",
                         "CTR_ACTION=\(action.rawValue)", name, "--", "/bin/sh", "-s",
                     ], environment: ToolProcess.cleanEnvironment + settings, stdin: .file(script),
                     stdout: .file(output), stderr: .file(output))

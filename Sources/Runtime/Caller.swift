@@ -80,6 +80,9 @@ public enum Caller {
         }
     }
 
+    /// Waits.
+    public static func sleep(seconds: Double) { CurrentProcess.sleep(milliseconds: Int((seconds * 1000).rounded())) }
+
     /// Ends this process with a status.
     public static func exit(_ status: Int32) -> Never { exitProcess(status) }
 }

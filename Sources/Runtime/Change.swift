@@ -1,6 +1,8 @@
+internal import Cgroups
+internal import Kernel
 public import Model
 
-/// `ctr set`: changes the options of a VPS.
+/// `ctr set`: changes the options of a VPS, and its limits at once where it runs.
 public struct Change: Sendable {
     public var name: String
     public var options: VPSOptions
@@ -13,8 +15,90 @@ public struct Change: Sendable {
         self.unset = unset
     }
 
+    /// All or nothing: what a running VPS refuses is not kept either.
     /// - Returns: the options that a running VPS does not see before it is started again: `--hostname`.
+    /// - Throws: `busy` for memory that is in use, `failed` for an ephemeral VPS.
     public func run(on host: Host) throws(CtrError) -> [String] {
-        throw CtrError(.failed, "set: not there yet")
+        let files = try VPSFiles(name, host: host)
+        guard let known = try files.config() else { throw VPSFiles.unknown(name) }
+        if known.ephemeral {
+            throw CtrError(.failed, "set \(name): the VPS is ephemeral, its options are those of run")
+        }
+        let lock = try VerbLock.take(files)
+        defer { withExtendedLifetime(lock) {} }
+        guard let old = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(name) }
+        let new = try wanted(old, host)
+        try Recovery(host: host).sweep(name)
+        try write(new, lock)
+        defer { EventLog(host).append(.changed, vps: name) }
+        guard let running = try RunningInit.find(files) else { return [] }
+        do throws(CtrError) { try apply(new, running, files, lock) } catch {
+            try write(old, lock)
+            throw error
+        }
+        return VPSConfig.needsRestart(from: running.state.config, to: new)
+    }
+
+    private func wanted(_ old: VPSConfig, _ host: Host) throws(CtrError) -> VPSConfig {
+        let sealed = try SealedTemplate(old.template, on: host)
+        let defaults = try ConfigBuilder(options: VPSOptions(), template: sealed.manifest, name: name).buildServer()
+        let new = try old.changed(by: options, unset: unset, defaults: defaults)
+        try new.check(sealed, host)
+        return new
+    }
+
+    private func write(_ config: VPSConfig, _ lock: VerbLock) throws(CtrError) {
+        try VPSFiles.write(config, "config.json", in: lock.directory, of: name, durable: true)
+    }
+
+    private func apply(
+        _ new: VPSConfig, _ running: borrowing RunningInit, _ files: VPSFiles, _ lock: VerbLock
+    ) throws(CtrError) {
+        var state = running.state
+        guard let record = state.cgroup, let place = try files.stateDirectory() else {
+            throw CtrError(.failed, "VPS \(name): has just ended")
+        }
+        var cgroup = try Cgroup.open(record)
+        if new.resources != state.config.resources {
+            try cgroup.apply(new.resources.onDisk(of: lock.directory), host: .detect())
+        }
+        try limit(cgroup, new.ulimits, before: state.config.ulimits)
+        state.cgroup = cgroup.record
+        state.config.takeLive(new)
+        try VPSFiles.write(state, "state.json", in: place, of: name, durable: false)
+    }
+
+    /// Limits of setrlimit(2) are each process's own: all that are there get them, and with them their children.
+    private func limit(_ cgroup: Cgroup, _ limits: [Ulimit], before: [Ulimit]) throws(CtrError) {
+        let changed = limits.filter { !before.contains($0) }
+        if changed.isEmpty { return }
+        for pid in try cgroup.processes() {
+            for limit in changed {
+                do throws(SysError) {
+                    try setResourceLimit(of: pid, limit.resource, soft: limit.soft, hard: limit.hard)
+                } catch {
+                    if error.errno == Errno.noProcess { continue }
+                    throw CtrError(
+                        error.errno == Errno.perm ? .unavailable : .failed,
+                        "--ulimit \(limit.name): process \(pid) of VPS \(name)"
+                            + (error.errno == Errno.perm ? " (above ctr's own hard limit)" : ""), cause: error)
+                }
+            }
+        }
+    }
+}
+
+extension VPSConfig {
+    /// What acts on a running VPS without a start.
+    fileprivate mutating func takeLive(_ new: VPSConfig) {
+        resources = new.resources
+        ulimits = new.ulimits
+        labels = new.labels
+        description = new.description
+        restart = new.restart
+        onboot = new.onboot
+        bootPriority = new.bootPriority
+        protected = new.protected
+        stopSignal = new.stopSignal
     }
 }

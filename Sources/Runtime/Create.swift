@@ -19,7 +19,7 @@ public struct Create: Sendable {
         let sealed = try SealedTemplate(template, on: host)
         let builder = ConfigBuilder(options: options, template: sealed.manifest, name: name)
         var config = try builder.buildServer()
-        try check(config, sealed, host)
+        try config.check(sealed, host)
         let place = try VPSPlace.make(name, on: host)
         do throws(CtrError) {
             try place.write(VPSState.now(.creating, config))
@@ -35,12 +35,16 @@ public struct Create: Sendable {
             throw error
         }
         try Recovery(host: host).settleStopped(place.files)
+        EventLog(host).append(.created, vps: name, detail: ["template": .text(template)])
     }
 
+}
+
+extension VPSConfig {
     /// What a start would refuse is refused now, before anything is made.
-    private func check(_ config: VPSConfig, _ sealed: SealedTemplate, _ host: Host) throws(CtrError) {
-        let spec = try config.spec(layers: sealed.layers, disk: "/", mountPoint: "/")
-        _ = try Isolation.entry(config, process: spec.process, host: host)
-        _ = try config.deviceRules()
+    func check(_ sealed: SealedTemplate, _ host: Host) throws(CtrError) {
+        let spec = try spec(layers: sealed.layers, disk: "/", mountPoint: "/")
+        _ = try Isolation.entry(self, process: spec.process, host: host)
+        _ = try deviceRules()
     }
 }

@@ -36,6 +36,7 @@ public struct Destroy: Sendable {
         let state = try files.ensureStateDirectory()
         try Locks.becomeSupervisor(state, of: name)
         try Recovery(host: host).removeAll(files)
+        EventLog(host).append(.destroyed, vps: name)
         withExtendedLifetime(state) {}
     }
 }

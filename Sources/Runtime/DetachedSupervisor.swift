@@ -12,11 +12,15 @@ final class DetachedSupervisor {
     /// How long the present run has lasted, for the back-off.
     private var began = Timestamp.monotonic()
     private var backoff = Backoff()
+    private let events: EventLog
+    /// When it was last written down that a limit was met, and the VPS lives with that.
+    private var reported: UInt64 = 0
 
     init(_ vps: WatchedVPS, signals: consuming SignalQueue) {
         self.vps = vps
         self.signals = signals
         host = vps.place.files.host
+        events = EventLog(host)
     }
 
     func run() throws(CtrError) {
@@ -29,7 +33,10 @@ final class DetachedSupervisor {
             }
             let ended = EndedVPS(place: vps.place, state: vps.state, cgroup: vps.cgroup)
             let last = ended.record(status)
-            guard !vps.config.ephemeral, !vps.state.rescue, let wait = next(after: last) else { return try clearAway(ended, last) }
+            report(last)
+            guard !vps.config.ephemeral, !vps.state.rescue, let wait = next(after: last) else {
+                return try clearAway(ended, last)
+            }
             if try !startAgain(after: wait, ended) { return try clearAway(ended, last) }
         }
     }
@@ -50,6 +57,8 @@ final class DetachedSupervisor {
     // MARK: the end of a run
 
     private func waitForEnd() throws(SysError) {
+        // A start needs more than the wait that follows it, for years.
+        CurrentProcess.releaseFreeMemory()
         while true {
             if StopIntent.isRecorded(vps.place.state), vps.hub.wasPoked { vps.process.signal(Signal.kill) }
             vps.hub.wasPoked = false
@@ -58,11 +67,27 @@ final class DetachedSupervisor {
             poll.add(signals.fd, .readable)
             // Its descriptors come after these two.
             vps.hub.add(to: &poll)
+            vps.limits?.add(to: &poll)
+            let listener = vps.listener.map { poll.add($0.socket.fd, .readable) }
             let ready = try poll.wait()
             while let signal = try signals.next() { if signal == Signal.terminate { askToHalt() } }
             try vps.hub.handle(ready)
+            if let hits = try? vps.limits?.changes(ready) { report(hits) }
+            if let listener, !ready[listener].isEmpty { try listen() }
             if ready[0].contains(.readable) { return }
         }
+    }
+
+    /// Init says something of how far it is.
+    private func listen() throws(SysError) {
+        switch try vps.listener!.take() {
+        case .waiting: return
+        case .ready:
+            try ReadyMark.set(vps.place.state)
+            events.append(.ready, vps: vps.config.name)
+        case .babbling: break
+        }
+        vps.listener = nil
     }
 
     /// SIGTERM to a supervisor, as the host's own shutdown sends to every process, ends its VPS in order.
@@ -75,13 +100,42 @@ final class DetachedSupervisor {
 
     /// How many milliseconds to wait before it is started again; nil: it stays stopped.
     private func next(after last: LastRun) -> Int? {
+        // As `set` has it by now.
+        let policy = (try? vps.place.files.keptConfig(in: vps.place.directory))??.restart ?? vps.config.restart
         let lasted = (Timestamp.monotonic() - began) / 1_000_000_000
         switch last.cause {
         case .operator, .poweroff: return nil
         case .reboot: return 0
-        case .exit where last.exitStatus == 0: return vps.config.restart == .always ? backoff.next(lasted) : nil
-        case .exit, .signal, .outOfMemory, .unknown: return vps.config.restart == .no ? nil : backoff.next(lasted)
+        case .exit where last.exitStatus == 0: return policy == .always ? backoff.next(lasted) : nil
+        case .exit, .signal, .outOfMemory, .unknown: return policy == .no ? nil : backoff.next(lasted)
         }
+    }
+
+    // MARK: events
+
+    private func report(_ last: LastRun) {
+        if vps.config.ephemeral || vps.state.rescue { return }
+        var detail: [String: EventDetail] = ["cause": .text(last.cause.rawValue)]
+        if let status = last.exitStatus { detail["exitStatus"] = .number(Int64(status)) }
+        events.append(.stopped, vps: vps.config.name, detail: detail)
+    }
+
+    /// Each kill for want of memory; limits that only slow a VPS, which it may meet all the time, once a minute.
+    private func report(_ hits: LimitHits) {
+        if let kills = hits.oomKills, kills > 0 {
+            events.append(.oomKill, vps: vps.config.name, detail: ["processes": .number(kills)])
+        }
+        let now = Timestamp.monotonic()
+        var detail: [String: EventDetail] = [:]
+        for (key, count) in [
+            ("memory", hits.memory), ("memoryHigh", hits.memoryHigh), ("swap", hits.swap),
+            ("processes", hits.processes),
+        ] {
+            if let count, count > 0 { detail[key] = .number(count) }
+        }
+        guard !detail.isEmpty, reported == 0 || now - reported > 60_000_000_000 else { return }
+        reported = now
+        events.append(.limitHit, vps: vps.config.name, detail: detail)
     }
 
     // MARK: the start of another
@@ -98,6 +152,7 @@ final class DetachedSupervisor {
         do throws(CtrError) {
             vps = try Start(name: vps.config.name).begin(in: place, restarts: waiting.restarts, hub: vps.hub)
             began = Timestamp.monotonic()
+            events.append(.restarted, vps: vps.config.name, detail: ["count": .number(Int64(waiting.restarts))])
             return true
         } catch {
             // Nobody waits for an answer: the reason is kept where an operator looks.

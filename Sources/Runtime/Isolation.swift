@@ -6,16 +6,21 @@ internal import Namespaces
 /// What walls one VPS off, made before its first process: ids, cgroup, capabilities, seccomp filter.
 struct Isolation {
     let cgroup: Cgroup
+    /// What it sees of /proc by way of lxcfs; nil where that is the kernel's own.
+    let views: SystemViews?
 
     /// Makes the id range and the cgroup; the range goes into `config`.
     init(_ config: inout VPSConfig, place: VPSPlace) throws(CtrError) {
+        let settings = try Settings.load()
         if config.userns == .auto {
-            config.idRange = try Settings.load().makeIDPool().allocate(
+            config.idRange = try settings.makeIDPool().allocate(
                 place.files.path, durable: !config.ephemeral)
         }
         cgroup = try Cgroup.create(
             host: CgroupHost.detect(), path: place.files.host.cgroupPath(of: place.files.name),
-            resources: config.resources, devices: config.deviceRules(), owner: config.idRange?.base)
+            resources: config.resources.onDisk(of: place.directory), devices: config.deviceRules(),
+            owner: config.idRange?.base)
+        views = LXCFS(settings).views()
     }
 
     /// How a process of this VPS enters it.

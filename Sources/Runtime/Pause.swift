@@ -19,6 +19,7 @@ public struct Pause: Sendable {
                 try write(.running)
                 throw error
             }
+            EventLog(host).append(.paused, vps: name)
             return true
         }
     }
@@ -29,6 +30,7 @@ public struct Pause: Sendable {
             if state.status != .paused { return false }
             try cgroup.thaw()
             try write(.running)
+            EventLog(host).append(.unpaused, vps: name)
             return true
         }
     }
@@ -48,11 +50,12 @@ public struct Pause: Sendable {
             throw CtrError(.failed, "VPS \(name): has just ended")
         }
         try target.adoptIfOrphaned()
-        let files2 = files
         return try body(Cgroup.open(cgroup), state) { (status) throws(CtrError) in
-            guard var present = try files2.state() else { throw CtrError(.failed, "VPS \(files2.name): has just ended") }
+            guard var present = try files.state() else {
+                throw CtrError(.failed, "VPS \(files.name): has just ended")
+            }
             present.status = status
-            try VPSFiles.write(present, "state.json", in: place, of: files2.name, durable: false)
+            try VPSFiles.write(present, "state.json", in: place, of: files.name, durable: false)
         }
     }
 }

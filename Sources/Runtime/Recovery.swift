@@ -31,12 +31,25 @@ public struct Recovery: Sendable {
         }
         switch try mendUnlessSupervised(files) {
         case .supervised: return try mendRunning(files)
-        case .orphaned:
-            _ = try SupervisorRequest.adopt(name).spawn(on: host)
+        case .orphaned: return try adopt(files)
+        case .mended:
+            EventLog(host).append(.recovered, vps: name)
             return true
-        case .mended: return true
         case .fine: return false
         }
+    }
+
+    /// Gives it another supervisor. That this fails hinders no verb: those that follow try again.
+    private func adopt(_ files: VPSFiles) throws(CtrError) -> Bool {
+        do throws(CtrError) {
+            _ = try SupervisorRequest.adopt(files.name).spawn(on: host)
+            EventLog(host).append(.supervisorLost, vps: files.name)
+        } catch {
+            // It has ended meanwhile, or another verb was first.
+            guard try RunningInit.find(files) != nil else { return try mendUnlessSupervised(files) == .mended }
+            if error.code != .busy { Message.warn("VPS \(files.name): runs without a supervisor: \(error.message)") }
+        }
+        return true
     }
 
     private enum Finding { case supervised, orphaned, mended, fine }

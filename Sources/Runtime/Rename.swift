@@ -42,6 +42,7 @@ public struct Rename: Sendable {
         changed.name = newName
         if config.hostname == name { changed.hostname = newName }
         try VPSFiles.write(changed, "config.json", in: lock.directory, of: newName, durable: true)
+        EventLog(host).append(.renamed, vps: name, detail: ["to": .text(newName)])
     }
 
     private func refuseRunning(_ files: VPSFiles) throws(CtrError) {

@@ -12,6 +12,13 @@ struct Settings: Codable, Equatable {
     var idRegistry: String?
     /// The directory of the action scripts for every VPS.
     var scripts: String?
+    /// The directory of the operator's profiles.
+    var profiles: String?
+
+    /// Whether VPSs see their own limits in /proc by way of lxcfs(1).
+    var lxcfs: LXCFS.Choice?
+    /// Where lxcfs is mounted, or is to be.
+    var lxcfsDirectory: String?
 
     struct Pool: Codable, Equatable {
         var base: UInt32
@@ -20,6 +27,7 @@ struct Settings: Codable, Equatable {
 
     static let standardPath = "/etc/ctr/ctr.json"
     static let standardScripts = "/etc/ctr/scripts"
+    static let standardProfiles = "/etc/ctr/profiles"
     static let standardRegistry = "/var/lib/ctr/ids"
 
     static func load() throws(CtrError) -> Settings {
@@ -30,7 +38,9 @@ struct Settings: Codable, Equatable {
             throw CtrError(.config, "settings \(path)", cause: error)
         }
         do {
-            let known: Set<String> = ["idPool", "idRegistry", "scripts"]
+            let known: Set<String> = [
+                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory",
+            ]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {
                 throw CtrError(.config, "settings \(path): unknown key '\(unknown.escaped)'")

@@ -42,6 +42,7 @@ public struct Start: Codable, Sendable {
         try Ending(files: files).stopWaiting()
         try Isolation.guardProgram(config.userns)
         _ = try SupervisorRequest.start(self).spawn(on: files.host)
+        EventLog(files.host).append(.started, vps: name, detail: rescue ? ["rescue": true] : [:])
         return true
     }
 
@@ -65,8 +66,10 @@ public struct Start: Codable, Sendable {
         state.restarts = restarts
         state.rescue = rescue
         try place.write(state)
-        var starting = Starting(
-            place: place, template: try SealedTemplate(stored.template, on: files.host), config: stored)
+        let sealed = try SealedTemplate(stored.template, on: files.host)
+        var starting = Starting(place: place, template: sealed, config: stored)
+        starting.ready = rescue ? .started : sealed.manifest.readySignal(of: stored.args)
+        try describing("state of VPS \(name)") { () throws(SysError) in try ReadyMark.clear(place.state) }
         starting.rescue = rescue
         starting.restarts = restarts
         if rescue {

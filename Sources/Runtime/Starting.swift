@@ -15,6 +15,8 @@ struct Starting {
     /// See ``VPSState/rescue`` and ``VPSState/restarts``.
     var rescue = false
     var restarts = 0
+    /// How its first process says that the system is up, where somebody listens.
+    var ready = ReadySignal.started
     /// Nobody needs it without this process.
     var endsWithUs = false
 
@@ -37,12 +39,14 @@ struct Starting {
     consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
         let isolation = try Isolation(&config, place: place)
         let disk = template == nil ? nil : place.files.diskPath(ephemeral: config.ephemeral)
-        let spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
+        var spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
+        spec.ready = ready
         var entry = try Isolation.entry(config, process: spec.process, host: place.files.host)
         if config.ephemeral || endsWithUs { entry.parentDeathSignal = Signal.kill }
         var launch = Launch(
             spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
         launch.userName = config.user
+        launch.views = isolation.views
         let process = try launch.start()
         // While the child builds its side on another processor.
         if isNew, !config.ephemeral { try place.write(config) }
@@ -63,6 +67,7 @@ struct Starting {
         }
         state.cgroup = cgroup.record
         state.rescue = rescue
+        state.ready = ready
         state.restarts = restarts
         return state
     }

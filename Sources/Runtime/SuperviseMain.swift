@@ -72,6 +72,10 @@ struct WatchedVPS {
     let process: WatchedProcess
     let state: VPSState
     let hub: ConsoleHub
+    /// nil where nothing can be watched.
+    let limits: LimitWatch?
+    /// Until init has said that the system is up.
+    var listener: ReadyListener?
     /// Held so that the template can't be removed.
     let template: SealedTemplate?
 
@@ -83,6 +87,8 @@ struct WatchedVPS {
         state = vps.state
         template = vps.template
         process = .child(vps.process)
+        limits = try? LimitWatch(vps.cgroup)
+        listener = vps.process.takeNotifySocket().map(ReadyListener.init)
         let console: ConsoleHub
         if let hub { console = hub } else { console = try WatchedVPS.makeHub(vps.place) }
         self.hub = console
@@ -106,6 +112,7 @@ struct WatchedVPS {
         config = state.config
         guard let record = state.cgroup else { throw CtrError(.config, "state.json of VPS \(files.name): no cgroup") }
         cgroup = try Cgroup.openWhatIsThere(record)
+        limits = try? LimitWatch(cgroup)
         template = try SealedTemplate(config.template, on: files.host)
         try place.write(state)
         self.state = state

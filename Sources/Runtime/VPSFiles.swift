@@ -6,9 +6,9 @@ internal import Model
 /// config.json whose supervisor is dead is a leftover and nothing else.
 ///
 ///     $CTR_ROOT/vps/NAME/    kept:       config.json  disk/upper  disk/work  log/console.log  last.json
-    ///                        scripts/    an operator's own: see ActionScripts
+///                                        scripts/ (an operator's own, see ActionScripts)
 ///                            ephemeral:  upper  work  log/console.log
-///     $CTR_STATE/NAME/       state.json  console  stop   (the supervisor holds a lock on the directory itself)
+///     $CTR_STATE/NAME/       state.json  console  ready  stop   (the supervisor holds a lock on the directory itself)
 struct VPSFiles {
     let name: String
     let host: Host

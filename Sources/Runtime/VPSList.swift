@@ -9,10 +9,37 @@ public struct VPSSummary: Codable, Sendable {
     public var pid: Int32?
     public var created: String
     public var started: String?
+    /// Seconds since it was started.
+    public var uptime: Int64?
     public var args: [String]
     public var ephemeral: Bool
     public var labels: [String: String]
     public var description: String?
+    public var hostname: String
+    /// Limits, bytes and processors' worth of time; nil means none.
+    public var memory: Int64?
+    public var cpus: Double?
+    public var pids: Int64?
+    public var restart: RestartPolicy
+    public var onboot: Bool
+    public var bootPriority: Int
+    public var protected: Bool
+
+    /// One that is stopped.
+    init(_ config: VPSConfig) {
+        (name, template, created, args) = (config.name, config.template, config.created, config.args)
+        (status, ephemeral, labels) = (.stopped, config.ephemeral, config.labels)
+        (description, hostname) = (config.description, config.hostname)
+        (memory, cpus, pids) = (config.resources.memory, config.resources.cpus, config.resources.pids)
+        (restart, onboot, bootPriority) = (config.restart, config.onboot, config.bootPriority)
+        protected = config.protected
+    }
+
+    /// - Parameter time: RFC 3339.
+    mutating func setStarted(_ time: String) {
+        started = time
+        uptime = TimeText.milliseconds(rfc3339: time).map { max(0, FileTime.now.seconds - $0 / 1000) }
+    }
 }
 
 /// `ctr list`.
@@ -54,14 +81,11 @@ public enum VPSList {
     /// nil for one that is just being made or removed.
     static func summary(_ files: VPSFiles) throws(CtrError) -> VPSSummary? {
         guard let config = try files.config() else { return nil }
-        var summary = VPSSummary(
-            name: config.name, template: config.template, status: .stopped, pid: nil, created: config.created,
-            started: nil, args: config.args, ephemeral: config.ephemeral, labels: config.labels,
-            description: config.description)
+        var summary = VPSSummary(config)
         if let running = try RunningInit.find(files) {
             summary.status = running.state.status
             summary.pid = running.state.pid
-            summary.started = running.state.started
+            summary.setStarted(running.state.started)
             if let place = try files.stateDirectory(), StopIntent.isRecorded(place) { summary.status = .stopping }
         } else if let state = try files.state(), let place = try files.stateDirectory(),
             try Locks.hasSupervisor(place, of: files.name)

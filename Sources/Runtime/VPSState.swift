@@ -22,6 +22,8 @@ public struct VPSState: Codable, Sendable, Equatable {
     public var config: VPSConfig
     /// How often its supervisor has started it again since an operator did.
     public var restarts = 0
+    /// How its first process says that the system is up.
+    public var ready = ReadySignal.started
     /// A shell instead of its init: `start --rescue`, `exec --offline`.
     public var rescue = false
 
@@ -91,4 +93,3 @@ public struct LastRun: Codable, Sendable, Equatable {
             }
     }
 }
-

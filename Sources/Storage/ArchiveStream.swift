@@ -37,6 +37,17 @@ final class ArchiveStream {
         return part
     }
 
+    /// At the stream's beginning: throws `badInput` for an archive that is packed, which only a file can be read from.
+    func refusePacked() throws(CtrError) {
+        let first = try next(6)
+        if try Compression(magic: Array(first)) != .none {
+            throw CtrError(
+                .badInput, "the archive is packed (unpack it on the way: zcat, xzcat or zstdcat FILE | ctr cp - ...)")
+        }
+        start -= first.count
+        position -= Int64(first.count)
+    }
+
     /// Exactly `count` bytes. Throws `badInput` where the stream ends before.
     func exactly(_ count: Int) throws(CtrError) -> [UInt8] {
         var all: [UInt8] = []

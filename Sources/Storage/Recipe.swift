@@ -29,10 +29,9 @@ public struct Recipe: Equatable, Sendable {
     /// - Parameter file: the file's name, for messages.
     public init(_ text: String, file: String) throws(CtrError) {
         var parser = RecipeParser(file: file)
-        // Swift takes CR LF for one character: split by scalars.
-        for line in text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false) {
-            try parser.read(String(String.UnicodeScalarView(line)))
-        }
+        try KeyValueFile.read(
+            text, file: file, code: .badInput, repeatable: ["packages", "env", "label", "run"]
+        ) { (line) throws(CtrError) in try parser.read(line) }
         self = try parser.finish()
     }
 
@@ -53,33 +52,18 @@ public struct Recipe: Equatable, Sendable {
 /// Reads a recipe line by line.
 private struct RecipeParser {
     let file: String
-    private var line = 0
+    private var line: KeyValueFile.Line?
     private var name: String?
     private var base: Recipe.Base?
     private var packages: [String] = []
     private var run: [[String]] = []
     private var defaults = Template.Defaults()
-    /// Where each key that may stand only once was seen.
-    private var seen: [String: Int] = [:]
 
     init(file: String) { self.file = file }
 
-    private static let repeatable: Set<String> = ["packages", "env", "label", "run"]
-
-    mutating func read(_ text: String) throws(CtrError) {
-        line += 1
-        let trimmed = text.trimmed
-        if trimmed.isEmpty || trimmed.hasPrefix("#") { return }
-        guard let equals = trimmed.firstIndex(of: "=") else { throw bad("neither 'key = value' nor a '#' comment") }
-        let key = String(trimmed[..<equals]).trimmed
-        let value = String(trimmed[trimmed.index(after: equals)...]).trimmed
-        if trimmed.unicodeScalars.contains(where: { $0.value < 32 && $0 != "\t" }) { throw bad("a control character") }
-        if value.isEmpty { throw bad("'\(key)' has no value") }
-        if !RecipeParser.repeatable.contains(key) {
-            if let before = seen[key] { throw bad("'\(key)' was given in line \(before) already") }
-            seen[key] = line
-        }
-        try set(key, value)
+    mutating func read(_ line: KeyValueFile.Line) throws(CtrError) {
+        self.line = line
+        try set(line.key, line.value)
     }
 
     private mutating func set(_ key: String, _ value: String) throws(CtrError) {
@@ -93,6 +77,7 @@ private struct RecipeParser {
         case "run": run.append(try words(value))
         case "init": defaults.initCommand = try words(value)
         case "stop-signal": defaults.stopSignal = value
+        case "ready": defaults.ready = try readReady(value)
         case "entrypoint": defaults.entrypoint = try words(value)
         case "command": defaults.command = try words(value)
         case "env": defaults.env = (defaults.env ?? []) + [value]
@@ -104,8 +89,8 @@ private struct RecipeParser {
             defaults.labels = (defaults.labels ?? [:]).merging([String(pair[0]): String(pair[1])]) { $1 }
         default:
             throw bad(
-                "unknown key '\(key.escaped)' (known: name, description, base, packages, init, stop-signal, entrypoint, "
-                    + "command, env, user, workdir, label, run)")
+                "unknown key '\(key.escaped)' (known: name, description, base, packages, init, stop-signal, ready, "
+                    + "entrypoint, command, env, user, workdir, label, run)")
         }
         // Every value is checked in its own line, so that the error can name it.
         do { try defaults.validate() } catch { throw bad(error.message) }
@@ -131,6 +116,11 @@ private struct RecipeParser {
         }
         guard RecipeParser.isToken(parts[1], "-.") else { throw bad("suite '\(parts[1])': malformed") }
         return .mmdebstrap(suite: parts[1])
+    }
+
+    private func readReady(_ value: String) throws(CtrError) -> ReadySignal {
+        if let signal = ReadySignal(rawValue: value) { return signal }
+        throw bad("ready '\(value)': not one of \(ReadySignal.allCases.map(\.rawValue).joined(separator: ", "))")
     }
 
     private func readPackages(_ value: String) throws(CtrError) -> [String] {
@@ -178,14 +168,5 @@ private struct RecipeParser {
         return all
     }
 
-    private func bad(_ why: String) -> CtrError { CtrError(.badInput, "\(file.escaped):\(line): \(why.escaped)") }
-}
-
-extension String {
-    fileprivate var trimmed: String {
-        let blank: (Unicode.Scalar) -> Bool = { $0 == " " || $0 == "\t" || $0 == "\r" }
-        let scalars = unicodeScalars.drop(while: blank)
-        guard let last = scalars.lastIndex(where: { !blank($0) }) else { return "" }
-        return String(scalars[...last])
-    }
+    private func bad(_ why: String) -> CtrError { line?.bad(why) ?? CtrError(.badInput, why) }
 }

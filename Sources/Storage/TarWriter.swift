@@ -8,8 +8,12 @@ final class TarWriter {
     private var buffer: [UInt8] = []
     private(set) var written: Int64 = 0
 
-    init(_ output: SharedFD) {
+    /// Where a file that has become shorter while it was read is told of; nil: it is an error.
+    private let padding: Notes?
+
+    init(_ output: SharedFD, padding: Notes? = nil) {
         self.output = output
+        self.padding = padding
         buffer.reserveCapacity(1 << 18)
     }
 
@@ -73,11 +77,16 @@ final class TarWriter {
         do { try file.fd.seek(.start, extent.offset) } catch { throw CtrError(.io, entry.path.text, cause: error) }
         var left = extent.length
         while left > 0 {
-            let part: [UInt8]
+            var part: [UInt8]
             do { part = try file.fd.read(upTo: Int(min(left, 1 << 18))) } catch {
                 throw CtrError(.io, entry.path.text, cause: error)
             }
-            if part.isEmpty { throw CtrError(.io, "\(entry.path.text): shorter than its size") }
+            if part.isEmpty {
+                // Its size is in the archive already.
+                guard let padding else { throw CtrError(.io, "\(entry.path.text): shorter than its size") }
+                padding.add("files that became shorter while they were read, filled up with zeros", entry.path)
+                part = [UInt8](repeating: 0, count: Int(min(left, 1 << 18)))
+            }
             left -= Int64(part.count)
             try write(part)
         }

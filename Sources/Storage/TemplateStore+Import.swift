@@ -109,7 +109,7 @@ final class TemplateWork {
     }
 
     var unpacker: Unpacker {
-        Unpacker(writer: writer, budget: budget, notes: notes, scratch: directory, progress: progress)
+        Unpacker(writer: writer, budget: budget, limits: limits, notes: notes, scratch: directory, progress: progress)
     }
 
     /// Sets what has to come last and gives the manifest.

@@ -10,6 +10,14 @@ struct TreeEntry {
         case hardLink(target: EntryPath)
         case character(DeviceNumber)
         case block(DeviceNumber)
+
+        /// FIFOs and device nodes.
+        var isSpecial: Bool {
+            switch self {
+            case .fifo, .character, .block: true
+            default: false
+            }
+        }
     }
     var path: EntryPath
     var kind: Kind
@@ -59,6 +67,17 @@ struct EntryPath: Hashable {
 
     func appending(_ name: [UInt8]) -> EntryPath {
         EntryPath(joined: isRoot ? name : bytes + [UInt8(ascii: "/")] + name)
+    }
+
+    func isAtOrBelow(_ other: EntryPath) -> Bool {
+        if other.isRoot || self == other { return true }
+        return bytes.count > other.bytes.count && bytes[other.bytes.count] == UInt8(ascii: "/")
+            && bytes.starts(with: other.bytes)
+    }
+
+    /// The rest of the path from a directory above it.
+    func path(below above: EntryPath) -> Path {
+        above.isRoot ? path : Path(bytes: bytes.dropFirst(above.bytes.count + 1))
     }
 
     /// For messages: quoted, nothing in it can drive a terminal.

@@ -4,7 +4,9 @@ internal import Model
 /// Unpacks tar archives and image layers, plain or packed, through a ``TreeWriter``.
 struct Unpacker {
     let writer: TreeWriter
-    let budget: Budget
+    /// nil: only ``limits`` hold.
+    let budget: Budget?
+    let limits: ImportLimits
     let notes: Notes
     /// A directory on the file system that is written to, for the complaints of tools.
     let scratch: SharedFD
@@ -29,7 +31,7 @@ struct Unpacker {
         }
         if magic.isEmpty { throw CtrError(.badInput, "the file is empty") }
         let compression = try Compression(magic: magic)
-        try budget.checkSpace(size)
+        try budget?.checkSpace(size)
         guard let tool = compression.tool else {
             return try unpack(ArchiveStream(file, onFill: meter(file, size, packed: false)), role)
         }
@@ -61,7 +63,7 @@ struct Unpacker {
         var told: Int64 = 0
         return { (unpacked) throws(CtrError) in
             let done = try describing("read") { () throws(SysError) in try file.fd.seek(.current, 0) }
-            if packed { try budget.checkRatio(unpacked: unpacked, packed: done) }
+            if packed { try budget?.checkRatio(unpacked: unpacked, packed: done) }
             if unpacked - told >= 4 << 20 {
                 told = unpacked
                 progress(.progress(done: done, total: size))
@@ -71,10 +73,10 @@ struct Unpacker {
 
     /// Unpacks an archive from a stream, to the stream's end.
     func unpack(_ stream: ArchiveStream, _ role: Role) throws(CtrError) -> PaxRecords {
-        let reader = TarReader(stream, limits: budget.limits, notes: notes, requiresEnd: role == .tree)
+        let reader = TarReader(stream, limits: limits, notes: notes, requiresEnd: role == .tree)
         while let entry = try reader.next() {
             if role == .layer, entry.path.name.starts(with: Whiteout.prefix) {
-                try budget.addEntry()
+                try budget?.addEntry()
                 try Whiteout.apply(entry, writer)
                 continue
             }

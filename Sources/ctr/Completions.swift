@@ -15,6 +15,8 @@ enum Completions {
         return (try? TemplateVerbs(host: host).list().map(\.name)) ?? []
     }
 
+    static let profiles = CompletionKind.custom { _, _, _ in (try? Profiles.names()) ?? [] }
+
     private static func host(of words: [String]) throws(CtrError) -> Host {
         var globals = Globals()
         var rest = words.dropFirst()

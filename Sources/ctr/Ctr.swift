@@ -27,9 +27,10 @@ struct Ctr: ParsableCommand {
                     RunCommand.self, CreateCommand.self, StartCommand.self, StopCommand.self, RestartCommand.self,
                     KillCommand.self, PauseCommand.self, UnpauseCommand.self, SetCommand.self, RenameCommand.self,
                     DestroyCommand.self, ListCommand.self, ShowCommand.self, ExecCommand.self, EnterCommand.self,
-                    ConsoleCommand.self, LogsCommand.self,
+                    CopyCommand.self, ConsoleCommand.self, LogsCommand.self, EventsCommand.self, StatsCommand.self,
+                    TopCommand.self,
                 ]),
-            CommandGroup(name: "Template", subcommands: [TemplateCommand.self]),
+            CommandGroup(name: "Template", subcommands: [TemplateCommand.self, ProfileCommand.self]),
             CommandGroup(name: "Host", subcommands: [HostCommand.self, CompletionCommand.self]),
         ])
 

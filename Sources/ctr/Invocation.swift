@@ -43,7 +43,7 @@ struct RunRequest: Equatable {
     }
 
     func execute() throws(CtrError) -> Int32 {
-        let run = Run(template: template, command: command, options: options)
+        let run = Run(template: template, command: command, options: try Profiles.resolve(options))
         let host = try globals.host()
         if !options.detach { return try run.foreground(on: host) }
         let name = try run.detached(on: host)

@@ -22,7 +22,7 @@ final class ProgressLine {
             draw(step)
         case .progress(let done, let total):
             // Redrawn when the text changes, which bounds how often: sizes have two or three digits.
-            draw("\(step) \(Size.format(done)) of \(Size.format(total))")
+            draw("\(step) \(Size.format(done))" + (total > 0 ? " of \(Size.format(total))" : ""))
         case .note(let text):
             guard remarks else { return }
             clear()

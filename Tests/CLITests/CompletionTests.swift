@@ -68,4 +68,15 @@ import Testing
             #expect(one == ["db"])
         }
     }
+
+    @Test func bashOffersProfiles() throws {
+        try Program.with { (p) throws in
+            try p.write("none.json", "{\"profiles\": \"\(p.path)\"}")
+            try p.write("big.profile", "malformed")
+            let show = try offers(p, "ctr", "profile", "show", "b")
+            #expect(show == ["big"])
+            let create = try offers(p, "ctr", "create", "--profile", "b")
+            #expect(create == ["big"])
+        }
+    }
 }

@@ -31,7 +31,7 @@ import Testing
 
     private struct Missing: Error {}
 
-    private func dumped(_ verb: String) throws -> [OptionName] {
+    static func dumped(_ verb: String) throws -> [OptionName] {
         let dump = try JSONDecoder().decode(Dump.self, from: Data(Ctr._dumpHelp().utf8)).command
         guard let command = dump.subcommands?.first(where: { $0.commandName == verb }) else { throw Missing() }
         let options = (command.arguments ?? []).filter { $0.kind != "positional" }.map { argument in
@@ -47,11 +47,11 @@ import Testing
     }
 
     @Test func tableOfRunIsArgumentParsers() throws {
-        #expect(try text(dumped("run")) == text(OptionTable.run.options))
+        #expect(try text(Self.dumped("run")) == text(OptionTable.run.options))
     }
 
     @Test func tableOfExecIsArgumentParsers() throws {
-        #expect(try text(dumped("exec")) == text(OptionTable.exec.options))
+        #expect(try text(Self.dumped("exec")) == text(OptionTable.exec.options))
     }
 
     // MARK: both read the same
@@ -80,7 +80,7 @@ import Testing
         "--domain": "example", "--description": "what it is for", "--label": "tier=", "--cpus": "1.5",
         "--cpu-weight": "200", "--cpuset": "0-3,5", "--memory": "512M", "--memory-high": "256M", "--swap": "0",
         "--pids": "100", "--io-read-bps": "8:0:10M", "--io-write-bps": "1G", "--io-read-iops": "100",
-        "--io-write-iops": "8:16:5", "--ulimit": "nofile=1024:4096", "--mount": "/srv/db:/data:ro",
+        "--io-write-iops": "8:16:5", "--ulimit": "nofile=1024:4096", "--disk": "none", "--mount": "/srv/db:/data:ro",
         "--device": "/dev/fuse", "--cap-add": "SYS_TIME,NET_RAW", "--cap-drop": "MKNOD", "--seccomp": "unconfined",
         "--userns": "host", "--net": "host", "--stop-signal": "SIGRTMIN+3", "--profile": "small", "--root": "/r",
         "--state": "/s",

@@ -29,6 +29,16 @@ final class Program {
         let status: Int32
         let out: String
         let err: String
+
+        func expectSuccess(at location: SourceLocation = #_sourceLocation) {
+            #expect(status == 0, "\(err)", sourceLocation: location)
+        }
+    }
+
+    /// Writes a file below this test's directory.
+    func write(_ name: String, _ text: String) throws {
+        let directory = try Kernel.open(path, [.directory])
+        try directory.open(name, [.writeOnly, .create, .truncate], mode: 0o644).writeAll(Array(text.utf8))
     }
 
     /// Runs ctr with nothing to read.
@@ -45,7 +55,7 @@ final class Program {
         let environment =
             ToolProcess.cleanEnvironment + [
                 "CTR_ROOT=\(path)/root", "CTR_STATE=\(path)/state", "CTR_CONFIG=\(path)/none.json",
-                "CTR=\(try Program.executable)",
+                "CTR=\(try Program.executable)", "PROBE=\(try Program.executable.dropLast(3))event-probe",
             ]
         let status = try ToolProcess(
             program, arguments, environment: environment, stdout: .file(out), stderr: .file(err)

@@ -21,7 +21,8 @@ import Testing
         ("--bogus list", 64, "--bogus"), ("--root", 64, "--root"), ("--root relative list", 64, "not an absolute path"),
         ("list --bogus", 64, "--bogus"), ("list extra", 64, "extra"), ("list --state odd", 64, "not a state"),
         ("list --state /tmp", 64, "ctr --state DIR list"), ("list --label x", 64, "not KEY=VALUE"),
-        ("show", 64, "name"), ("show nothing", 66, "nothing"), ("show Bad", 64, "not a name"), ("stop", 64, "names"),
+        ("show", 64, "name"), ("show nothing", 66, "nothing"), ("show Bad", 64, "not a name"),
+        ("stop", 64, "name the VPSs"),
         ("stop a --timeout -1", 64, "timeout"), ("stop --timeout x a", 64, "x"), ("stop nothing", 66, "nothing"),
         ("kill nothing", 66, "nothing"), ("kill nothing NOSIG", 64, "NOSIG"), ("destroy nothing", 66, "nothing"),
         ("logs nothing", 66, "nothing"), ("completion tcsh", 64, "tcsh"), ("completion", 64, "shell"),
@@ -35,6 +36,10 @@ import Testing
         ("create x --template t --restart maybe", 64, "no, on-failure or always"), ("set x", 64, "nothing to change"),
         ("set --memory 1G", 64, "name"), ("set Bad --memory 1G", 64, "not a name"), ("set x --unset", 64, "--unset"),
         ("set x --template t", 64, "--template"),
+        ("list -o bogus", 64, "known are name, state"), ("list --sort -bogus", 64, "--sort 'bogus'"),
+        ("list -o", 64, "-o"),
+        ("events Bad", 64, "not a name"), ("events --since never", 64, "neither a time"),
+        ("events --bogus", 64, "bogus"),
         // Whatever goes wrong in ctr for these, no script takes it for the command's own status.
         ("run", 125, "template"), ("run --bogus x", 125, "--bogus"), ("run --memory lots x", 125, "--memory 'lots'"),
         ("run nothing", 125, "nothing"), ("--root rel run x", 125, "not an absolute path"), ("exec", 125, "name"),
@@ -82,7 +87,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "--help", "-h", "help", "create --help", "set --help", "run --help", "run -h", "help run", "exec --help",
+        "--help", "-h", "help", "create --help", "set --help", "events --help", "profile --help", "profile list --help",
+        "profile show --help", "run --help", "run -h", "help run", "exec --help",
         "exec a --help", "enter --help",
         "list --help", "show --help", "stop --help", "kill --help", "destroy --help", "logs --help", "template --help",
         "help template build", "template build --help", "template import --help", "template list --help",

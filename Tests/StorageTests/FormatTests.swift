@@ -173,6 +173,7 @@ struct FormatTests {
             manifest.command = ["/bin/sh", "-c", "echo 'a b'"]
             manifest.env = ["A=ü", "B="]
             manifest.stopSignal = "SIGUSR2"
+            manifest.ready = .marker
             manifest.labels = ["k": "v"]
             try Kernel.open("\(f.store.path)/one", [.directory]).replaceFile("template.json", JSONFile.encode(manifest))
             try f.store.exportTemplate("one", to: "\(f.path)/out.\(suffix)")

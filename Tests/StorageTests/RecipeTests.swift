@@ -18,6 +18,7 @@ struct RecipeTests {
             packages = g++
             init = /sbin/init --log "two words" 'single \\ quote' back\\ slash ""
             stop-signal = SIGRTMIN+3
+            ready = notify
             entrypoint = /bin/env
             command = sh -c "a=\\"b\\"; echo $a"
             env = A=b c
@@ -32,6 +33,7 @@ struct RecipeTests {
         #expect(recipe.packages == ["nginx-light", "libc6", "g++"])
         #expect(
             recipe.defaults.initCommand == ["/sbin/init", "--log", "two words", "single \\ quote", "back slash", ""])
+        #expect(recipe.defaults.stopSignal == "SIGRTMIN+3" && recipe.defaults.ready == .notify)
         #expect(recipe.defaults.command == ["sh", "-c", "a=\"b\"; echo $a"])
         #expect(recipe.defaults.env == ["A=b c", "B="])
         #expect(recipe.defaults.labels == ["k": "v=w"])
@@ -42,7 +44,9 @@ struct RecipeTests {
     @Test(
         "Errors name file and line",
         arguments: [
-            ("nmae = x", "r:1: unknown key 'nmae'"), ("name = a\n\nname = b", "r:3: 'name' was given in line 1"),
+            ("nmae = x", "r:1: unknown key 'nmae'"),
+            ("ready = soon", "r:1: ready 'soon': not one of notify, marker, started"),
+            ("name = a\n\nname = b", "r:3: 'name' was given in line 1"),
             ("name", "r:1: neither"), ("name =", "r:1: 'name' has no value"), ("name = Bad/Name", "r:1: template name"),
             ("name = a", "r: 'base' is missing"), ("base = empty", "r: 'name' is missing"),
             ("base = docker x", "r:1: base"), ("base = mmdebstrap", "r:1: base"),

@@ -60,7 +60,8 @@ CTR_VALUE(MNT_DETACH, 2);
 CTR_VALUE(P_PID, 1); CTR_VALUE(P_PIDFD, 3);
 CTR_VALUE(F_ADD_SEALS, 1033); CTR_VALUE(F_GET_SEALS, 1034); CTR_VALUE(F_SETPIPE_SZ, 1031);
 CTR_VALUE(F_SEAL_SEAL, 1); CTR_VALUE(F_SEAL_SHRINK, 2); CTR_VALUE(F_SEAL_GROW, 4); CTR_VALUE(F_SEAL_WRITE, 8);
-CTR_VALUE(MSG_DONTWAIT, 0x40);
+CTR_VALUE(MSG_DONTWAIT, 0x40); CTR_VALUE(MSG_TRUNC, 0x20);
+CTR_VALUE(SYS_rt_sigtimedwait, SYS_rt_sigtimedwait);
 extern int clone(int (*start)(void *_Nullable), void *stack, int flags, void *_Nullable argument, ...);
 
 // Newer than Debian 12's headers.
@@ -317,7 +318,7 @@ CTR_CONST(CLONE_CLEAR_SIGHAND);
 
 
 CTR_CONST(RESOLVE_IN_ROOT); CTR_CONST(RESOLVE_NO_SYMLINKS); CTR_CONST(RESOLVE_NO_MAGICLINKS);
-CTR_CONST(RESOLVE_BENEATH); CTR_CONST(RESOLVE_NO_XDEV);
+CTR_CONST(RESOLVE_BENEATH); CTR_CONST(RESOLVE_NO_XDEV); CTR_CONST(RESOLVE_CACHED);
 CTR_CONST(RENAME_NOREPLACE); CTR_CONST(RENAME_EXCHANGE);
 CTR_CONST(OPEN_TREE_CLONE); CTR_CONST(OPEN_TREE_CLOEXEC);
 CTR_CONST(FSOPEN_CLOEXEC); CTR_CONST(FSMOUNT_CLOEXEC);
@@ -415,7 +416,6 @@ static inline long ctr_spawn_close_from(posix_spawn_file_actions_t *actions, int
 static inline long ctr_sigaction(int signal, const struct sigaction *_Nullable set, struct sigaction *_Nullable old) {
     return ctr_ret(sigaction(signal, set, old));
 }
-CTR_VALUE(SYS_rt_sigtimedwait, SYS_rt_sigtimedwait);
 // ---- supervisor ---------------------------------------------------------------------------------------------------
 static inline long ctr_accept4(int fd) {
     return ctr_ret(syscall(SYS_accept4, fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -432,6 +432,23 @@ static inline long ctr_pidfd_exit_status(int fd, int *status) {
     *status = info.exit_code;
     return 0;
 }
+// ---- limit watch: sys/eventfd.h and sys/timerfd.h are in no module map ---------------------------------------------
+static inline long ctr_eventfd(void) { return ctr_ret(syscall(SYS_eventfd2, 0, 02000000 | 04000)); }
+static inline long ctr_timerfd_create(void) {
+    return ctr_ret(syscall(SYS_timerfd_create, CLOCK_MONOTONIC, 02000000 | 04000));
+}
+// Once, so many milliseconds from now; 0 disarms.
+static inline long ctr_timerfd_set(int fd, int64_t milliseconds) {
+    struct itimerspec time;
+    memset(&time, 0, sizeof time);
+    time.it_value.tv_sec = milliseconds / 1000;
+    time.it_value.tv_nsec = milliseconds % 1000 * 1000000;
+    return ctr_ret(syscall(SYS_timerfd_settime, fd, 0, &time, NULL));
+}
+
+// Declared here: malloc.h hides it from Swift's view of Glibc.
+extern int malloc_trim(size_t pad);
+static inline long ctr_malloc_trim(void) { return malloc_trim(0); }
 
 #pragma clang assume_nonnull end
 #endif

@@ -41,7 +41,7 @@ struct CreateCommand: Verb {
 
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         try Name.validate(name, kind: "VPS")
-        let options = try options()
+        let options = try Profiles.resolve(try options())
         try Create(name: name, template: template, options: options).run(on: try globals.host())
         if globals.json {
             try Output.json(["name": name])

@@ -7,14 +7,17 @@ struct ListCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "list",
         abstract: "List the VPSs of this host.",
-        usage: "ctr list [-q] [--state S] [--label K=V]",
+        usage: "ctr list [-q] [--state S] [--label K=V] [-o FIELD,...] [--sort [-]FIELD,...]",
         discussion: """
             Only those that every filter given fits. (For --state DIR, the option of every command, write it before \
             list.)
 
+            Fields: \(ListField.names). With --json and -o the objects have these keys and no others.
+
             Examples:
               ctr list --state running
               ctr list -q --label tier=web
+              ctr list -o name,memory,uptime,label.tier --sort -memory
             """)
 
     @Option(
@@ -23,6 +26,14 @@ struct ListCommand: Verb {
     var state: String?
     @Option(help: ArgumentHelp("Only those with this label (repeat: with each of them).", valueName: "k=v"))
     var label: [String] = []
+    @Option(
+        name: [.customShort("o"), .customLong("fields")],
+        help: ArgumentHelp("The columns, in this order.", valueName: "field,..."))
+    var fields: String?
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Sort by these fields; a - before one: the largest first.", valueName: "[-]field,..."))
+    var sort: String?
     @Option(
         help: ArgumentHelp("Where templates and VPSs are kept (CTR_ROOT; /var/lib/ctr).", valueName: "dir"),
         completion: .directory)
@@ -37,13 +48,21 @@ struct ListCommand: Verb {
 
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         let fits = try filter()
-        let list = try VPSList.all(on: try globals.host()).filter(fits)
+        let fields = try ListField.parse(self.fields ?? ListField.usual, option: "-o")
+        let order = try sort.map { (text) throws(CtrError) in try ListField.parseOrder(text) } ?? []
+        let list = ListField.sort(try VPSList.all(on: try globals.host()).filter(fits), by: order)
         if globals.json {
-            if globals.quiet { try Output.json(list.map(\.name)) } else { try Output.json(list) }
+            if globals.quiet {
+                try Output.json(list.map(\.name))
+            } else if self.fields == nil {
+                try Output.json(list)
+            } else {
+                try Output.json(list.map { vps in Dictionary(fields.map { ($0.name, $0.value(vps)) }) { $1 } })
+            }
         } else if globals.quiet {
             if !list.isEmpty { try Output.print(list.map(\.name).joined(separator: "\n")) }
         } else {
-            try Output.print(table(list))
+            try Output.print(table(list, fields))
         }
         return 0
     }
@@ -72,17 +91,9 @@ struct ListCommand: Verb {
         }
     }
 
-    private func table(_ list: [VPSSummary]) -> String {
-        var table = Table([
-            ("NAME", .left), ("STATE", .left), ("TEMPLATE", .left), ("PID", .right), ("STARTED", .left),
-            ("COMMAND", .left),
-        ])
-        for vps in list {
-            table.add([
-                vps.name, vps.status.rawValue, vps.template, vps.pid.map(String.init) ?? "", vps.started ?? "",
-                vps.args.joined(separator: " "),
-            ])
-        }
+    private func table(_ list: [VPSSummary], _ fields: [ListField]) -> String {
+        var table = Table(fields.map { ($0.title, $0.alignment) })
+        for vps in list { table.add(fields.map { $0.text(vps) }) }
         return table.text
     }
 }

@@ -46,7 +46,7 @@ struct SetCommand: Verb {
 
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         try Name.validate(name, kind: "VPS")
-        let options = try options()
+        let options = try Profiles.resolve(try options())
         let late = try Change(name: name, options: options, unset: unset).run(on: try globals.host())
         if globals.json {
             try Output.json(Report(name: name, needsRestart: late))

@@ -81,7 +81,10 @@ struct ShowCommand: Verb {
         let memory = limits.memory.map(Size.format)
         return [
             ("memory", used(usage?.memory.map { Size.format($0.current) }, of: memory)),
-            ("memory high", limits.memoryHigh.map(Size.format)), ("swap", limits.swap.map(Size.format)),
+            (
+                "out of memory",
+                usage?.memory?.oomKills.flatMap { $0 > 0 ? "\($0) processes killed since its start" : nil }
+            ), ("memory high", limits.memoryHigh.map(Size.format)), ("swap", limits.swap.map(Size.format)),
             ("processes", used(usage?.processes.map { "\($0.current)" }, of: limits.pids.map { "\($0)" })),
             ("cpu time", usage?.processor.map { seconds($0.total) }), ("cpus", limits.cpus.map { "\($0)" }),
             ("cpu weight", limits.cpuWeight.map { "\($0)" }), ("cpuset", limits.cpuset),

@@ -57,7 +57,7 @@ struct StartCommand: Verb {
 
     private func start(_ name: String, _ host: Host) throws(CtrError) -> EachName.Outcome {
         let started = try Start(name: name).run(on: host)
-        if wait { try Readiness.wait(for: name, on: host, seconds: timeout) }
+        if wait { try Start(name: name).waitUntilReady(on: host, seconds: timeout) }
         return started ? .done : .unchanged("runs already")
     }
 

@@ -34,6 +34,7 @@ struct TemplateShowCommand: Verb {
             ("source", template.source), ("digest", template.digest), ("layers", "\(template.layers.count)"),
             ("entrypoint", words(template.entrypoint)), ("command", words(template.command)),
             ("init", words(template.initCommand)), ("stop signal", template.stopSignal),
+            ("ready", template.ready?.rawValue),
             ("environment", template.env.isEmpty ? nil : template.env.joined(separator: ", ")),
             ("user", template.user), ("workdir", template.workdir),
             ("labels", labels.isEmpty ? nil : labels.joined(separator: ", ")),

@@ -37,7 +37,8 @@ struct IdentityOptions: ParsableArguments {
 /// What ctr knows of it beside all that it is.
 struct GeneralOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("Take the options of this profile first; those given here win.", valueName: "name"))
+        help: ArgumentHelp("Take the options of this profile first; those given here win.", valueName: "name"),
+        completion: Completions.profiles)
     var profile: String?
     @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Refuse to destroy it.")
     var protect: Bool?

@@ -28,6 +28,7 @@ public struct ProbeRequest: Codable {
     public var devices: [DeviceSpec] = []
     public var maskedPaths = LinuxSpec.standardMaskedPaths
     public var readonlyPaths = LinuxSpec.standardReadonlyPaths
+    public var ready = ReadySignal.started
     /// Layers by path, as before Linux 6.13.
     public var layersByPath = false
     public var parentDeathSignal: Int32?
@@ -84,6 +85,8 @@ public struct ProbeReply: Codable {
     public var joins: [Joined] = []
     public var host: [Ended] = []
     public var pid: Int32 = 0
+    /// Datagrams that have come over the notify socket when the program has ended; nil where there is none.
+    public var notified: [String]?
     /// The namespaces of the program, seen from the host: `mnt` is `mnt:[4026531841]`.
     public var namespaces: [String: String] = [:]
     public var before = CallerFacts()

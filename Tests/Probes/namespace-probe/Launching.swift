@@ -77,6 +77,11 @@ final class Launching {
         if let terminal = process.terminal { seen += readTerminal(terminal) }
         reply.ending = ended(try process.handle.wait(), seen + (try read(until: nil)))
         if request.ending == .joinLate { reply.joins.append(try enter(ProbeJoin(["true"]), process)) }
+        guard let socket = process.takeNotifySocket() else { return }
+        reply.notified = []
+        while let datagram = try socket.fd.receiveDatagram(limit: 64) {
+            reply.notified?.append(String(decoding: datagram, as: UTF8.self))
+        }
     }
 
     private func joinLate(_ process: StartedProcess) throws {
@@ -115,6 +120,7 @@ final class Launching {
         spec.linux.devices = request.devices
         spec.linux.maskedPaths = request.maskedPaths
         spec.linux.readonlyPaths = request.readonlyPaths
+        spec.ready = request.ready
         var entry = try entry(process)
         entry.parentDeathSignal = request.parentDeathSignal
         var launch = Launch(

@@ -1,0 +1,34 @@
+public import Kernel
+public import Model
+
+/// The root of a VPS that does not run, for work on its files: template layers and disk as the VPS would see them, with
+/// its ids, and nothing mounted over them: no /dev, /run, /tmp, and no `--mount`.
+public enum OfflineRoot {
+    /// Mounts it where nobody else sees it: the returned descriptor is the only way there, and with the last descriptor
+    /// the mount goes, however this process ends.
+    ///
+    /// It can be walked by openat2(2) with RESOLVE_IN_ROOT, and attached by `FD.attach(to:)` in a private mount namespace.
+    /// What is made in it must be made with the ids of the VPS (``Kernel/BorrowedIdentity``). The caller must be root, have
+    /// one thread, and hold the lock of the VPS: overlayfs does not know of a second mount of the same disk. The calling
+    /// process's mount namespace and ids are the same afterwards.
+    /// - Parameters:
+    ///   - root: `mountPoint` is an existing directory of the host; before Linux 6.13 it covers the layers for a moment, in a
+    ///     namespace of its own.
+    ///   - idMappings: empty: the host's ids.
+    public static func mount(_ root: RootSpec, idMappings: [IDMap]) throws(CtrError) -> SharedFD {
+        try requireOneThread()
+        var spec = Spec(process: ProcessSpec(args: []), root: root)
+        spec.linux.idMappings = idMappings
+        let userns = try spec.makeMappingNamespace()
+        let place = try HostPlace.leave()
+        let mounted: SharedFD
+        do throws(CtrError) {
+            mounted = try RootBuilder(spec: spec, userns: userns, layersByPath: false).buildDetached()
+        } catch {
+            place.comeBackAfterFailure()
+            throw error
+        }
+        try place.comeBack()
+        return mounted
+    }
+}

@@ -1,0 +1,26 @@
+internal import Kernel
+internal import Model
+internal import Namespaces
+
+/// A kept VPS that does not run, with its root mounted for this process alone. While it lives nobody can start, change or
+/// destroy the VPS.
+struct OfflineVPS: ~Copyable {
+    let config: VPSConfig
+    /// Its root: see ``Namespaces/OfflineRoot``. Goes with this process at the latest.
+    let root: SharedFD
+    private let lock: VerbLock
+    private let template: SealedTemplate
+
+    /// nil if it runs.
+    /// - Throws: `notFound`, `busy` where another verb is at work on it.
+    static func open(_ files: VPSFiles, on host: Host) throws(CtrError) -> OfflineVPS? {
+        let lock = try VerbLock.take(files)
+        if try RunningInit.find(files) != nil { return nil }
+        guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(files.name) }
+        let template = try SealedTemplate(config.template, on: host)
+        let spec = try config.spec(
+            layers: template.layers, disk: files.diskPath(ephemeral: false), mountPoint: files.path)
+        let root = try OfflineRoot.mount(spec.root, idMappings: spec.linux.idMappings)
+        return OfflineVPS(config: config, root: root, lock: lock, template: template)
+    }
+}
