@@ -39,6 +39,15 @@ public struct ProcessHandle: ~Copyable {
         try check(ctr_pidfd_send_signal(pidfd.rawValue, number), "pidfd_send_signal", "\(pid)")
     }
 
+    /// Ends and reaps this child, whatever the kernel says to the first attempt: who only tried to kill it would wait for
+    /// ever. A child that is not reaped keeps its number, so that kill(2) can mean no other.
+    /// - Returns: how it ended, if it was still to be reaped.
+    @discardableResult
+    public borrowing func killChild() -> ExitStatus? {
+        do throws(SysError) { try signal(SIGKILL) } catch { _ = Glibc.kill(pid, SIGKILL) }
+        return try? wait()
+    }
+
     /// Whether it has ended, reaped or not. See pidfd_open(2): the descriptor is readable then.
     public var hasEnded: Bool {
         var poll = Poll()
@@ -103,8 +112,7 @@ public func makeUserNamespace(_ maps: [IDMap]) throws(SysError) -> FD {
     let pid = Int32(try check(ctr_clone_userns_holder(stack, size, &pidfd), "clone"))
     let holder = ProcessHandle(pidfd: FD(owning: pidfd), pid: pid)
     defer {
-        try? holder.signal(SIGKILL)
-        _ = try? holder.wait()
+        holder.killChild()
         stack.deallocate()
     }
     try writeIDMaps(of: pid, maps)

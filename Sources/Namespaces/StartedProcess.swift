@@ -23,8 +23,7 @@ public final class StartedProcess {
 
     deinit {
         guard !done else { return }
-        try? handle.signal(Signal.kill)
-        _ = try? handle.wait()
+        handle.killChild()
     }
 
     /// Hands that socket over; whoever has it closes it.

@@ -22,8 +22,7 @@ struct RunningVPS {
             (status, asked) = try Supervisor(process, signals: signals, relay: relay, isInit: true).run()
         } catch {
             // Whoever it printed for is gone: an ephemeral VPS without its user ends.
-            try? process.handle.signal(Signal.kill)
-            _ = try finish((try? process.handle.wait()) ?? .signaled(Signal.kill), asked: true)
+            _ = try finish(process.handle.killChild() ?? .signaled(Signal.kill), asked: true)
             throw error
         }
         let last = try finish(status, asked: asked)
