@@ -135,7 +135,15 @@ public struct Recovery: Sendable {
         let name = files.name
         try endProcesses(files, cgroup)
         let (all, states) = (files.all, files.states)
-        try describing("files of VPS \(name)") { () throws(SysError) in try all.fd.removeTree(name) }
+        try describing("files of VPS \(name)") { () throws(SysError) in
+            // First: from here on it is a leftover, not a VPS whose disk has half gone.
+            do throws(SysError) {
+                let directory = try all.fd.open(name, [.directory, .noFollow])
+                try directory.unlink("config.json")
+                try directory.sync()
+            } catch  where [Errno.noEntry, Errno.notDirectory, Errno.loop].contains(error.errno) {}
+            try all.fd.removeTree(name)
+        }
         let pool = try Settings.load().makeIDPool()
         let owned: IDRange?
         if let range { owned = range } else { owned = try pool.lookup(files.path) }

@@ -117,7 +117,8 @@ private struct Round {
 
     private func probe() throws -> Result {
         let supervisor = verb.stopsSupervisor ? try f.supervisorPid(f.name("a")) : nil
-        let target = supervisor.map { "-p \($0) -- /bin/bash -c '\(verb.script)'" } ?? "-- \(verb.script)"
+        let target = supervisor.map { "-p \($0) -- /bin/bash script" } ?? "-- \(verb.script)"
+        if verb.stopsSupervisor { try f.write("script", verb.script) }
         let outcome = try f.sh(
             "\(names) S=\(supervisor ?? 0); export S; exec \(Round.program) \(mode) \(number) \(target)")
         let lines = outcome.err.split(separator: "\n").filter { $0.hasPrefix("fault-probe: ") }
@@ -143,6 +144,8 @@ private struct Round {
     /// At the first look, and the same after all was mended.
     private func expectKnownState(_ result: Result) throws {
         let outcome = result.outcome
+        // A supervisor that lives may still be at work.
+        try until(10) { try !["stopping", "restarting"].contains(f.state(f.name("a"))) }
         let (a, b) = (try f.state(f.name("a")), try f.state(f.name("b")))
         let known = [nil, "stopped", "running", "paused"]
         #expect(known.contains(a) && known.contains(b), "\(a ?? "-"), \(b ?? "-") after \(what(outcome))")
