@@ -48,7 +48,7 @@ lint: setup-build setup-lint ## format, shell scripts, and the rules of scripts/
 format: ## rewrite the Swift sources as swift-format wants them
 	swift format --in-place --recursive Sources Tests Package.swift
 
-install: build ## install to $(DESTDIR)$(PREFIX): program, manual page, completions, recipes of templates, profiles
+install: build ## install to $(DESTDIR)$(PREFIX): program, manual page, completions, recipes, profiles, systemd unit
 	install -D -m 0755 bin/ctr $(DESTDIR)$(PREFIX)/bin/ctr
 	install -D -m 0644 docs/man/ctr.1 $(SHARE)/man/man1/ctr.1
 	scripts/completions.sh bin/ctr $(SHARE)
@@ -58,11 +58,14 @@ install: build ## install to $(DESTDIR)$(PREFIX): program, manual page, completi
 	rm -rf $(SHARE)/ctr/profiles
 	cp -R share/profiles $(SHARE)/ctr/profiles
 	chmod -R u=rwX,go=rX $(SHARE)/ctr/templates $(SHARE)/ctr/profiles
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@BINDIR@|$(PREFIX)/bin|' share/systemd/ctr.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/ctr.service
 
 uninstall: ## remove what `make install` put there (templates and VPSs stay)
 	rm -f $(DESTDIR)$(PREFIX)/bin/ctr $(SHARE)/man/man1/ctr.1 $(SHARE)/bash-completion/completions/ctr
 	rm -f $(SHARE)/zsh/site-functions/_ctr $(SHARE)/fish/vendor_completions.d/ctr.fish
 	rm -rf $(SHARE)/ctr
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/ctr.service
 
 clean: ## remove everything that was built
 	rm -rf .build .build-release .lab bin bench/.work

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import life
 import oci
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/root", "LC_ALL": "C.UTF-8"}
@@ -277,7 +278,8 @@ class Bench:
             ("load before", f"{self.load[0]:.2f}"),
             ("ctr", first_line([self.options.ctr, "--version"]) if self.has_ctr else "could not take part"),
             *((name, first_line([command[0], "--version"])) for name, command in self.peers.items()),
-            ("rounds", f"{self.options.rounds}, taking turns"),
+            *([("lxc", first_line(["lxc-start", "--version"]))] if shutil.which("lxc-start") else []),
+            ("rounds", f"{self.options.rounds}, taking turns; of starts and stops {life.ROUNDS}"),
         ]
         text = "# Measured by `make bench`\n\n"
         text += "| machine | |\n| --- | --- |\n" + "".join(f"| {name} | {value} |\n" for name, value in facts)
@@ -289,7 +291,12 @@ class Bench:
             "memory and a pids limit, a seccomp filter, the same masked paths and the same capabilities of the bench's "
             "bundles (ctr: its defaults). crun and runc are given a prepared directory that is chowned to the mapped "
             "ids; ctr and the floor mount an overlay with id-mapped layers over an untouched template, and remove the "
-            "upper layer afterwards. The floor is `bench/floor.c`: a static C program of those system calls alone.\n")
+            "upper layer afterwards. The floor is `bench/floor.c`: a static C program of those system calls alone.\n\n"
+            "Starts and stops: `ctr start` returns when init has been executed, `lxc-start -d` when its state is RUNNING. Both "
+            "have the template's root below an overlay, the same init, limits and no network but a loopback of their own; "
+            "ctr also a user namespace with id-mapped layers and a seccomp filter, lxc neither. Of debian-12 the time runs "
+            "until `systemctl is-system-running --wait` inside says `running`. Memory of the host is what MemAvailable lost: "
+            "supervisors or monitors, the guests' own processes, cgroups, mounts and all else that the kernel holds.\n")
         text += "".join(f"\nNote: {note}\n" for note in self.notes)
         print("\n" + text)
         with open(self.options.results + ".new", "w") as file:
@@ -300,7 +307,14 @@ class Bench:
         self.load = os.getloadavg()
         try:
             self.prepare()
-            for step in (self.measure_start, self.measure_run, self.measure_exec, self.measure_many):
+            steps = [self.measure_start, self.measure_run, self.measure_exec, self.measure_many]
+            if self.has_ctr:
+                steps += life.Life(self, compare, percentile).steps()
+            # BENCH_ONLY names the steps of a short session, for instance "minimal idle".
+            only = os.environ.get("BENCH_ONLY", "").split()
+            for step in steps:
+                if only and step.__name__.removeprefix("measure_") not in only:
+                    continue
                 print(f"bench: {step.__name__.removeprefix('measure_')} ...", file=sys.stderr)
                 step()
             self.report()

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds what is measured against, measures, and writes bench/results.md: make bench. BENCH_ROUNDS sets how often each
-# command is timed (100).
+# command is timed (100), BENCH_LIFE_ROUNDS each start and stop (30), BENCH_IDLE_SECONDS how long idle VPSs may be started
+# (300). BENCH_DEBIAN=no leaves out debian-12; BENCH_ONLY names steps: start run exec many minimal debian idle.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(id -u)" != 0 ]; then

@@ -15,7 +15,7 @@ packages() {
                 iproute2 libc6-dev mmdebstrap mount procps psmisc python3 skopeo strace tar tmux util-linux xz-utils zstd
             ;;
         bench)
-            echo busybox-static coreutils gcc golang-github-containers-common libc6-dev libseccomp-dev mmdebstrap \
+            echo busybox-static coreutils gcc golang-github-containers-common libc6-dev libseccomp-dev lxc mmdebstrap \
                 mount patchelf python3 util-linux
             ;;
         lab) echo apt dpkg e2fsprogs kmod mmdebstrap python3 qemu-system-x86 busybox-static cpio zstd ;;

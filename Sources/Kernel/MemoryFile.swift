@@ -8,6 +8,11 @@ package enum MemoryFile {
         FD(owning: Int32(try check(ctr_memfd_create("ctr", UInt32(CTR_MFD_CLOEXEC)), "memfd_create")))
     }
 
+    /// Reads begin at its start again.
+    package static func rewind(_ file: borrowing FD) throws(SysError) {
+        try check(ctr_ret(lseek(file.rawValue, 0, SEEK_SET)), "lseek")
+    }
+
     /// What lies in a file from its start on, at most `limit` bytes.
     package static func contents(of file: borrowing FD, limit: Int) throws(SysError) -> [UInt8] {
         try check(ctr_ret(lseek(file.rawValue, 0, SEEK_SET)), "lseek")

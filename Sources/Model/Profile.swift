@@ -24,7 +24,7 @@ public struct Profile: Sendable, Equatable {
     ]
     static let single: Set<String> = [
         "hostname", "domain", "description", "init", "restart", "boot-priority", "cpus", "cpu-weight", "cpuset",
-        "memory", "memory-high", "swap", "pids", "seccomp", "userns", "net", "stop-signal",
+        "memory", "memory-high", "swap", "pids", "disk", "seccomp", "userns", "net", "stop-signal",
     ]
     /// All that may stand in a profile.
     public static let known = flags.union(repeatable).union(single)

@@ -64,7 +64,10 @@ struct ActionScripts {
             let name = files.name
             let settings = CurrentProcess.environment("CTR_CONFIG").map { ["CTR_CONFIG=\($0)"] } ?? []
             try execute("\(path)/\(action.rawValue)", action) { (output) throws(SysError) in
-                let script = SharedFD(try directory.fd.open(action.rawValue, [.readOnly, .nonBlocking]))
+                // A copy: what enters a VPS could be written to from there.
+                let script = SharedFD(try MemoryFile.make())
+                try script.fd.writeAll(try directory.fd.readFile(action.rawValue))
+                try MemoryFile.rewind(script.fd)
                 return try ToolProcess(
                     "/proc/self/exe",
                     [

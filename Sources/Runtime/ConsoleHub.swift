@@ -63,7 +63,7 @@ final class ConsoleHub: PollSource {
     }
 
     /// Words of ctr's own, into the log.
-    func note(_ text: String) { try? log.append(Array(text.utf8)) }
+    func note(_ text: String) { log.append(Array(text.utf8)) }
 
     /// Tells the supervisor to look at its state directory.
     static func poke(_ state: SharedFD) {
@@ -137,7 +137,7 @@ final class ConsoleHub: PollSource {
             self.source = nil
             return false
         }
-        try log.append(bytes)
+        log.append(bytes)
         for client in clients {
             var rest = bytes[...]
             while !rest.isEmpty {

@@ -16,18 +16,20 @@ final class ConsoleLog {
         size = try file.fd.status().size
     }
 
-    func append(_ bytes: [UInt8]) throws(SysError) {
+    func append(_ bytes: [UInt8]) {
         do throws(SysError) {
             if size + Int64(bytes.count) > limit, size > 0 { try rotate() }
             try file.fd.writeAll(bytes)
             size += Int64(bytes.count)
-        } catch  where error.errno == Errno.noSpace || error.errno == Errno.quota {
-            // A full disk loses output; it must not stop the VPS.
+        } catch {
+            // A full disk, or a log that somebody removed, loses output; it must not end the supervisor.
         }
     }
 
     private func rotate() throws(SysError) {
-        try directory.fd.rename(ConsoleLog.name, to: directory.fd, ConsoleLog.name + ".1")
+        do throws(SysError) {
+            try directory.fd.rename(ConsoleLog.name, to: directory.fd, ConsoleLog.name + ".1")
+        } catch  where error.errno == Errno.noEntry {}
         file = try ConsoleLog.open(in: directory)
         size = 0
     }

@@ -14,7 +14,7 @@ struct Isolation {
         let settings = try Settings.load()
         if config.userns == .auto {
             config.idRange = try settings.makeIDPool().allocate(
-                place.files.path, durable: !config.ephemeral)
+                place.files.path, durable: !config.ephemeral && config.idRange == nil)
         }
         cgroup = try Cgroup.create(
             host: CgroupHost.detect(), path: place.files.host.cgroupPath(of: place.files.name),

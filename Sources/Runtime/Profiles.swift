@@ -96,6 +96,8 @@ public enum Profiles {
         }
         let word = CommandLine.arguments.first ?? ""
         if word.contains("/") { return (try? Caller.absolutePath(word)) ?? "" }
-        return ToolProcess.find(word) ?? ""
+        // As the shell found it.
+        let places = (Caller.environment("PATH") ?? "").split(separator: ":").map { "\($0)/\(word)" }
+        return places.first { (try? open($0, [.path])) != nil } ?? ""
     }
 }

@@ -85,8 +85,12 @@ enum Readiness {
     static func marker(of pid: Int32) throws(SysError) -> Bool {
         let root = try open("/proc/\(pid)/root", [.path, .directory])
         do throws(SysError) {
-            _ = try root.open(
-                "run/host/ready", [.path, .noFollow], resolve: [.inRoot, .noSymlinks, .noMagicLinks, .cached])
+            // The overlay's root is never all in memory (its access lists are not kept); what lies mounted on /run is not
+            // asked by an O_PATH open.
+            let run = try root.open(
+                "run", [.path, .directory, .noFollow], resolve: [.inRoot, .noSymlinks, .noMagicLinks])
+            _ = try run.open(
+                "host/ready", [.path, .noFollow], resolve: [.beneath, .noSymlinks, .noMagicLinks, .cached])
             return true
         } catch  where [Errno.noEntry, Errno.notDirectory, Errno.loop, Errno.again, Errno.access].contains(error.errno)
         { return false }

@@ -50,6 +50,8 @@ struct Starting {
         let process = try launch.start()
         // While the child builds its side on another processor.
         if isNew, !config.ephemeral { try place.write(config) }
+        // Before that the process's root is still the host's: nobody may find it and enter.
+        try process.waitUntilReady()
         let state = try state(process, cgroup: isolation.cgroup)
         try place.write(state)
         try process.execute()

@@ -8,9 +8,12 @@ enum StopIntent {
     private static let name = "stop"
 
     static func record(_ state: SharedFD, of vps: String) throws(CtrError) {
-        try describing("state of VPS \(vps)") { () throws(SysError) in
+        do throws(SysError) {
             let (pid, start) = (CurrentProcess.pid, try ProcFiles.startTime(of: CurrentProcess.pid))
             try state.fd.replaceFile(name, Array("\(pid) \(start)\n".utf8), durable: false)
+        } catch {
+            // It has just ended, and its supervisor has cleared away: nothing is left to keep from starting again.
+            if error.errno != Errno.noEntry { throw CtrError(.io, "state of VPS \(vps)", cause: error) }
         }
     }
 

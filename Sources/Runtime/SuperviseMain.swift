@@ -7,6 +7,8 @@ internal import Namespaces
 /// standard output how the start went, and stays until the VPS has ended for good.
 public enum SuperviseMain {
     public static func main(on host: Host) -> Int32 {
+        // Whoever started it may be gone before it answers. What it executes gets default signals again.
+        CurrentProcess.ignoreBrokenPipes()
         do throws(CtrError) {
             let signals = try describing("signals") { () throws(SysError) in
                 try SignalQueue([

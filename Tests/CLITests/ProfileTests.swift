@@ -20,9 +20,9 @@ import Testing
     /// What a profile may have are the options of `create`, so a new one there must be known here.
     @Test func aProfileHasTheOptionsOfCreate() throws {
         let options = try FastPathTests.dumped("create").map { String($0.long.dropFirst(2)) }
-        let others: Set = ["root", "state", "json", "quiet", "debug", "template", "profile", "disk"]
+        let others: Set = ["root", "state", "json", "quiet", "debug", "template", "profile"]
         let plain = Set(options).subtracting(others).filter { !$0.hasPrefix("no-") }
-        #expect(plain == Profile.known.subtracting(["disk"]))
+        #expect(plain == Profile.known)
     }
 
     @Test func listAndShow() throws {

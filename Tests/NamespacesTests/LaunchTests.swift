@@ -181,7 +181,8 @@ import Testing
             let host = try reply.host.map { try #require(Int($0.output.dropLast())) }
             let shifted = try #require(Int(lines[2])) - 17_280_000
             // What its starter starts later has the host's clocks.
-            #expect(host[0] <= shifted && shifted <= host[1])
+            // The guest may come to look after the host did: a minute is not the days that it is about.
+            #expect(host[0] <= shifted && shifted <= host[1] + 60)
             fixture.expectUnchanged(reply)
         }
     }
