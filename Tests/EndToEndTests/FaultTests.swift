@@ -27,7 +27,7 @@ import Testing
 
     /// Evenly spread over all calls, and every day others.
     static func sample(of calls: Int) -> [Int] {
-        let step = isWhole ? 1 : max(1, calls / 8)
+        let step = isWhole ? 1 : max(1, calls / 5)
         let day = Int(time(nil) / 86400)
         return Array(stride(from: 1 + day % step, through: calls, by: step))
     }
