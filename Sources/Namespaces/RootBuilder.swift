@@ -178,12 +178,12 @@ package struct OverlayMount {
 
     func mount(attachingLayersTo point: borrowing FD) throws(SysError) -> FD {
         do throws(SysError) { return try mountByDescriptors() } catch
-            where [Errno.invalid, Errno.notSupported].contains(error.errno) && error.call == "fsconfig"
+            where [Errno.invalid, Errno.notSupported, Errno.badFile].contains(error.errno) && error.call == "fsconfig"
         {}
         return try mountByPaths(attachingLayersTo: point)
     }
 
-    /// EINVAL before Linux 6.13, EOPNOTSUPP before 6.5, where overlayfs takes no descriptors at all.
+    /// EINVAL or EBADF (6.12) before Linux 6.13, EOPNOTSUPP before 6.5, where overlayfs takes no descriptors at all.
     package func mountByDescriptors() throws(SysError) -> FD {
         let context = try FileSystemContext("overlay")
         for lower in lowers { try context.set("lowerdir+", lower.fd) }
