@@ -112,26 +112,26 @@ static int describe(pid_t pid, const struct __ptrace_syscall_info *info, struct 
     switch (info->entry.nr) {
 #define ON_PATH(NR, FD, PATH, ERROR)                                                                                   \
     case NR:                                                                                                           \
-        call->name = #NR + 4;                                                                                          \
+        call->name = &#NR[4];                                                                                          \
         about_path(call, pid, FD, PATH);                                                                               \
         call->failure = is_kernel_file(call->about) ? ENOMEM : ERROR;                                                  \
         return 1;
 #define ON_TWO_PATHS(NR, FD, PATH, FD2, PATH2, ERROR)                                                                  \
     case NR:                                                                                                           \
-        call->name = #NR + 4;                                                                                          \
+        call->name = &#NR[4];                                                                                          \
         about_path(call, pid, FD, PATH);                                                                               \
         about_path(call, pid, FD2, PATH2);                                                                             \
         call->failure = ERROR;                                                                                         \
         return 1;
 #define ON_FILE(NR, ERROR)                                                                                             \
     case NR:                                                                                                           \
-        call->name = #NR + 4;                                                                                          \
+        call->name = &#NR[4];                                                                                          \
         descriptor_path(pid, (int)a[0], call->about, sizeof call->about);                                              \
         call->failure = ERROR;                                                                                         \
         return 1;
 #define PLAIN(NR, ERROR)                                                                                               \
     case NR:                                                                                                           \
-        call->name = #NR + 4;                                                                                          \
+        call->name = &#NR[4];                                                                                          \
         call->failure = ERROR;                                                                                         \
         return 1;
         ON_PATH(SYS_mkdirat, a[0], a[1], ENOSPC)
