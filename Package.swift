@@ -63,6 +63,7 @@ let package = Package(
         probe("namespace-probe", ["CLinux", "Kernel", "Model", "Namespaces", "NamespaceProbeRequest"]),
         probe("check-probe", ["Kernel", "Model", "Runtime"]),
         probe("event-probe", ["Model", "Runtime"]),
+        .executableTarget(name: "fault-probe", path: "Tests/Probes/fault-probe"),
         tests("KernelTests", ["Kernel", "namespace-probe"]),
         tests("ModelTests", ["Kernel", "Model"]),
         tests(
@@ -80,7 +81,7 @@ let package = Package(
                 "Kernel", "Model", "Runtime", "ctr", "event-probe",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        tests("EndToEndTests", ["Kernel"]),
+        tests("EndToEndTests", ["Kernel", "fault-probe"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -83,6 +83,7 @@ public struct IDPool: Sendable {
                 try registry.remove(base: base, of: target)
                 freed.append(target)
             }
+            try registry.removeHalfDone()
             return freed
         }
     }

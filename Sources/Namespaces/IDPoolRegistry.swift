@@ -87,6 +87,16 @@ struct IDRegistry: ~Copyable {
         try unlink(Self.noteName(old))
     }
 
+    /// What a ``retarget(base:from:to:)`` that was killed left: its new link, and notes with which no range agrees.
+    borrowing func removeHalfDone() throws(CtrError) {
+        try unlink("new")
+        let agreed = Set(try claims().map { Self.noteName($0.target) })
+        let entries = try describing(failure) { () throws(SysError) in try fd.entries() }
+        for name in entries.map(\.name.description) where name.hasPrefix("at-") && !agreed.contains(name) {
+            try unlink(name)
+        }
+    }
+
     // MARK: notes
 
     private static func noteName(_ vps: String) -> String { "at-\(String(hash(vps), radix: 16))" }

@@ -44,7 +44,7 @@ public final class StartedProcess {
                 try open("/proc/\(pid)/oom_score_adj", .writeOnly).writeAll(Array("\(adjustment)".utf8))
             }
         }
-        send(.go)
+        try send(.go)
     }
 
     /// Waits until everything is in place but the program's exec.
@@ -76,7 +76,7 @@ public final class StartedProcess {
                     errno: error.errno)
             }
         }
-        send(.execute)
+        try send(.execute)
         let message = try describing("start of the VPS", code: .failed) { () throws(SysError) in
             try channel!.fd.receive()
         }
@@ -85,8 +85,12 @@ public final class StartedProcess {
         done = true
     }
 
-    /// A child that has ended can't be told anything; what it said before is still to be read.
-    private func send(_ message: ParentMessage) {
-        try? channel?.fd.send([message.rawValue])
+    /// A child that has ended can't be told anything; what it said before is still to be read. One that lives and was
+    /// not told would wait for ever, and we for it.
+    private func send(_ message: ParentMessage) throws(CtrError) {
+        do throws(SysError) { try channel?.fd.send([message.rawValue]) } catch {
+            if error.errno == Errno.pipe || error.errno == Errno.connectionReset { return }
+            throw CtrError(.failed, "start of the VPS", cause: error)
+        }
     }
 }

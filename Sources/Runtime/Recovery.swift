@@ -136,6 +136,7 @@ public struct Recovery: Sendable {
         try endProcesses(files, cgroup)
         let (all, states) = (files.all, files.states)
         try describing("files of VPS \(name)") { () throws(SysError) in
+            // First: from here on it is a leftover, not a VPS whose disk has half gone.
             try Leftover.markAndEmpty(name, in: all)
             try all.fd.removeTree(name)
         }

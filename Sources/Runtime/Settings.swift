@@ -20,6 +20,9 @@ struct Settings: Codable, Equatable {
     /// Where lxcfs is mounted, or is to be.
     var lxcfsDirectory: String?
 
+    /// How many seconds a verb waits for another that is at work on the same VPS; else 30.
+    var lockSeconds: UInt16?
+
     struct Pool: Codable, Equatable {
         var base: UInt32
         var count: UInt32
@@ -39,7 +42,7 @@ struct Settings: Codable, Equatable {
         }
         do {
             let known: Set<String> = [
-                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory",
+                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory", "lockSeconds",
             ]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {

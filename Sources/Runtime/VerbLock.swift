@@ -10,10 +10,11 @@ final class VerbLock {
 
     private init(_ directory: SharedFD) { self.directory = directory }
 
-    /// Waits for other verbs, 30 seconds at most.
+    /// Waits for other verbs, 30 seconds at most or as long as the settings say.
     /// - Throws: `notFound` if there is no such VPS, `busy` naming who holds it.
-    static func take(_ files: VPSFiles, seconds: Int = 30) throws(CtrError) -> VerbLock {
-        let deadline = Deadline(milliseconds: seconds * 1000)
+    static func take(_ files: VPSFiles) throws(CtrError) -> VerbLock {
+        if let lock = try attempt(files) { return lock }
+        let deadline = Deadline(milliseconds: Int(try Settings.load().lockSeconds ?? 30) * 1000)
         while true {
             if let lock = try attempt(files) { return lock }
             if deadline.hasPassed {

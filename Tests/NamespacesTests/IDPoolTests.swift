@@ -202,6 +202,26 @@ import Testing
         }
     }
 
+    /// Of a rename that was killed half way.
+    @Test func reclaimRemovesHalfARename() throws {
+        try Self.withPlace { place in
+            let pool = try place.pool()
+            let kept = try place.vps("kept")
+            let range = try pool.allocate(kept)
+            try pool.rename(kept, to: place.root + "/vps/other")
+            try FileManager.default.moveItem(atPath: kept, toPath: place.root + "/vps/other")
+            for name in ["new", "at-1234"] {
+                try FileManager.default.createSymbolicLink(
+                    atPath: "\(place.registry)/\(name)", withDestinationPath: "/nowhere")
+            }
+            #expect(try pool.reclaim() == [])
+            let left = try FileManager.default.contentsOfDirectory(atPath: place.registry)
+            #expect(!left.contains("new") && !left.contains("at-1234"), "\(left)")
+            #expect(left.contains { $0.hasPrefix("at-") }, "\(left)")
+            #expect(try pool.lookup(place.root + "/vps/other") == range)
+        }
+    }
+
     @Test func anotherPoolStaysOnTheGrid() throws {
         try Self.withPlace { place in
             let (a, b, c) = (try place.vps("a"), try place.vps("b"), try place.vps("c"))
