@@ -127,9 +127,12 @@ public struct FileSystemContext: ~Copyable {
     }
 
     /// Makes the file system; returns it mounted nowhere yet.
-    public borrowing func mount(_ attributes: MountAttributes = []) throws(SysError) -> FD {
+    /// - Parameter source: a block device; nil for a file system without one.
+    public borrowing func mount(
+        from source: String? = nil, _ attributes: MountAttributes = []
+    ) throws(SysError) -> FD {
         // What mountinfo shows as the source; without one it says "none".
-        try set("source", type)
+        try set("source", source ?? type)
         let created = ctr_fsconfig(fd.rawValue, UInt32(CTR_FSCONFIG_CMD_CREATE), nil, nil, 0)
         if created < 0 { throw SysError("fsconfig", Int32(-created), "\(type)\(complaint())") }
         return FD(

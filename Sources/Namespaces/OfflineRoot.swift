@@ -15,7 +15,8 @@ public enum OfflineRoot {
     ///   - root: `mountPoint` is an existing directory of the host; before Linux 6.13 it covers the layers for a moment, in a
     ///     namespace of its own.
     ///   - idMappings: empty: the host's ids.
-    public static func mount(_ root: RootSpec, idMappings: [IDMap]) throws(CtrError) -> SharedFD {
+    ///   - disk: see ``Launch/disk``.
+    public static func mount(_ root: RootSpec, idMappings: [IDMap], disk: SharedFD? = nil) throws(CtrError) -> SharedFD {
         try requireOneThread()
         var spec = Spec(process: ProcessSpec(args: []), root: root)
         spec.linux.idMappings = idMappings
@@ -23,7 +24,7 @@ public enum OfflineRoot {
         let place = try HostPlace.leave()
         let mounted: SharedFD
         do throws(CtrError) {
-            mounted = try RootBuilder(spec: spec, userns: userns, layersByPath: false).buildDetached()
+            mounted = try RootBuilder(spec: spec, userns: userns, layersByPath: false, disk: disk).buildDetached()
         } catch {
             place.comeBackAfterFailure()
             throw error

@@ -10,6 +10,8 @@ struct RootBuilder: ~Copyable {
     let userns: SharedFD?
     /// See ``Launch/layersByPath``.
     let layersByPath: Bool
+    /// See ``Launch/disk``.
+    let disk: SharedFD?
 
     /// The host's id of the guest's root.
     var owner: UInt32 { spec.linux.idMappings.first { $0.container == 0 }?.host ?? 0 }
@@ -88,7 +90,13 @@ struct RootBuilder: ~Copyable {
         }
         var lowers: [SharedFD] = []
         for path in spec.root.layers.reversed() { lowers.append(SharedFD(try layer(path, readOnly: true))) }
-        let upper = SharedFD(try layer(disk, readOnly: false))
+        let upper: SharedFD
+        if let image = self.disk {
+            try describing("disk of the VPS", step: "mount root") { () throws(SysError) in try own(image.fd, [.noDev]) }
+            upper = image
+        } else {
+            upper = SharedFD(try layer(disk, readOnly: false))
+        }
         let overlay = OverlayMount(lowers: lowers, disk: upper, volatile: spec.root.volatile)
         let byPath = layersByPath
         return try describing("overlay over \(spec.root.layers.joined(separator: ":"))", step: "mount root") {
@@ -101,13 +109,17 @@ struct RootBuilder: ~Copyable {
     private borrowing func layer(_ path: String, readOnly: Bool) throws(CtrError) -> FD {
         try describing("layer \(path)", step: "mount root") { () throws(SysError) in
             let mount = try cloneMount(path)
-            let attributes: MountAttributes = readOnly ? [.readOnly, .noDev] : [.noDev]
-            if let userns {
-                try mount.mapIDs(by: userns.fd, adding: attributes)
-            } else {
-                try mount.setMountAttributes(attributes)
-            }
+            try own(mount, readOnly ? [.readOnly, .noDev] : [.noDev])
             return mount
+        }
+    }
+
+    /// A detached mount gets the VPS's ids.
+    private borrowing func own(_ mount: borrowing FD, _ attributes: MountAttributes) throws(SysError) {
+        if let userns {
+            try mount.mapIDs(by: userns.fd, adding: attributes)
+        } else {
+            try mount.setMountAttributes(attributes)
         }
     }
 

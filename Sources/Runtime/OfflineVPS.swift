@@ -1,6 +1,7 @@
 internal import Kernel
 internal import Model
 internal import Namespaces
+internal import Storage
 
 /// A kept VPS that does not run, with its root mounted for this process alone. While it lives nobody can start, change or
 /// destroy the VPS.
@@ -23,8 +24,12 @@ struct OfflineVPS: ~Copyable {
         guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(files.name) }
         let template = try SealedTemplate(config.template, on: host)
         let spec = try config.spec(
-            layers: template.layers, disk: files.diskPath(ephemeral: false), mountPoint: files.path)
-        let root = try OfflineRoot.mount(spec.root, idMappings: spec.linux.idMappings)
+            layers: template.layers, disk: files.diskPath(config), mountPoint: files.path)
+        var disk: SharedFD?
+        if let wanted = config.disk {
+            disk = try files.image(config, in: lock.directory)?.open(wanted).mountRoot()
+        }
+        let root = try OfflineRoot.mount(spec.root, idMappings: spec.linux.idMappings, disk: disk)
         return OfflineVPS(config: config, root: root, lock: lock, template: template)
     }
 }
