@@ -29,6 +29,14 @@ public func detachHere() throws(SysError) {
     try check(ctr_umount2(".", Int32(CTR_MNT_DETACH)), "umount2", ".")
 }
 
+/// Takes away the mount at a path, where nothing uses it (EBUSY); a final link is not followed.
+/// The corresponding call is `umount2(2)` with UMOUNT_NOFOLLOW.
+public func unmount(_ path: some PathConvertible) throws(SysError) {
+    try path.withCPath { (p) throws(SysError) in
+        _ = try check(ctr_umount2(p, Int32(CTR_UMOUNT_NOFOLLOW)), "umount2", path.description)
+    }
+}
+
 /// A detached copy of the mount at a host path. The corresponding call is `open_tree(2)` with OPEN_TREE_CLONE.
 /// - Parameter recursive: with all mounts below it.
 public func cloneMount(_ path: some PathConvertible, recursive: Bool = false) throws(SysError) -> FD {

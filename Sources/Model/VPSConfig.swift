@@ -33,6 +33,8 @@ public struct VPSConfig: Codable, Sendable, Equatable {
     public var network = NetworkChoice.none
     /// Its disk image; nil: a directory on the host's file system.
     public var disk: DiskConfig?
+    /// What a verb has begun on its disk and not finished.
+    public var diskWork: DiskWork?
     public var nesting = false
     public var oomScoreAdj: Int?
     /// What asks its init to halt: `SIGRTMIN+3`, `SIGTERM`.

@@ -178,11 +178,13 @@ extension RootBuilder {
 package struct OverlayMount {
     /// Highest first.
     let lowers: [SharedFD]
-    /// Holds `upper` and `work`.
-    let disk: SharedFD
+    /// Holds `upper` and `work`; nil: nothing can be written.
+    let disk: SharedFD?
     let volatile: Bool
+    /// What mountinfo shows as the source; nil: the kind of file system.
+    var source: String?
 
-    package init(lowers: [SharedFD], disk: SharedFD, volatile: Bool) {
+    package init(lowers: [SharedFD], disk: SharedFD?, volatile: Bool) {
         self.lowers = lowers
         self.disk = disk
         self.volatile = volatile
@@ -199,30 +201,34 @@ package struct OverlayMount {
     package func mountByDescriptors() throws(SysError) -> FD {
         let context = try FileSystemContext("overlay")
         for lower in lowers { try context.set("lowerdir+", lower.fd) }
-        try context.set("upperdir", try diskDirectory("upper"))
-        try context.set("workdir", try diskDirectory("work"))
+        if let disk {
+            try context.set("upperdir", try directory("upper", of: disk))
+            try context.set("workdir", try directory("work", of: disk))
+        }
         return try finish(context)
     }
 
     /// Before Linux 6.13 layers are named by paths and must be attached; their descriptors' paths in /proc still name
     /// each one where they lie on top of each other.
     package func mountByPaths(attachingLayersTo point: borrowing FD) throws(SysError) -> FD {
-        for layer in lowers + [disk] { try layer.fd.attach(to: point) }
-        let upper = try diskDirectory("upper")
-        let work = try diskDirectory("work")
+        for layer in lowers { try layer.fd.attach(to: point) }
         let context = try FileSystemContext("overlay")
         try context.set("lowerdir", lowers.map { $0.fd.procPath }.joined(separator: ":"))
+        guard let disk else { return try finish(context) }
+        try disk.fd.attach(to: point)
+        let upper = try directory("upper", of: disk)
+        let work = try directory("work", of: disk)
         try context.set("upperdir", upper.procPath)
         try context.set("workdir", work.procPath)
         return try finish(context)
     }
 
-    private func diskDirectory(_ name: String) throws(SysError) -> FD {
+    private func directory(_ name: String, of disk: SharedFD) throws(SysError) -> FD {
         try disk.fd.open(name, [.path, .directory, .noFollow])
     }
 
     private func finish(_ context: borrowing FileSystemContext) throws(SysError) -> FD {
         if volatile { try context.set("volatile") }
-        return try context.mount([.noDev])
+        return try context.mount(from: source, disk == nil ? [.readOnly, .noSuid, .noDev, .noExec] : [.noDev])
     }
 }

@@ -20,11 +20,11 @@ public struct Start: Codable, Sendable {
         let files = try VPSFiles(name, host: host)
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
-        return try run(files)
+        return try run(files, lock)
     }
 
     /// With the VPS's lock held.
-    func run(_ files: VPSFiles) throws(CtrError) -> Bool {
+    func run(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> Bool {
         guard let config = try files.config() else { throw VPSFiles.unknown(name) }
         if let running = try RunningInit.find(files) {
             if rescue || running.state.rescue {
@@ -40,6 +40,7 @@ public struct Start: Codable, Sendable {
         if config.ephemeral { throw CtrError(.failed, "VPS \(name): ephemeral, it can't be started again") }
         // Its supervisor may be clearing up, or waiting to start it again: the operator's word comes first.
         try Ending(files: files).stopWaiting()
+        if config.diskWork != nil { _ = try DiskHold(files, lock) }
         try Isolation.guardProgram(config.userns)
         _ = try SupervisorRequest.start(self).spawn(on: files.host)
         EventLog(files.host).append(.started, vps: name, detail: rescue ? ["rescue": true] : [:])

@@ -198,6 +198,9 @@ public struct AttachedDisk: Sendable {
     /// A new mount, attached nowhere, of what the VPS writes to: it holds `upper` and `work`.
     public func mountRoot() throws(CtrError) -> SharedFD { try mount(DiskImage.root) }
 
+    /// The same of a snapshot.
+    public func mountSnapshot(_ id: String) throws(CtrError) -> SharedFD { try mount("\(DiskImage.snapshots)/\(id)") }
+
     /// A new mount, attached nowhere, of all: the root's subvolume and the snapshots.
     /// Opened for work on it: the mount itself goes with the last file that is open on it.
     public func openTop() throws(CtrError) -> SharedFD {
