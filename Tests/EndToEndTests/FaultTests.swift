@@ -48,7 +48,33 @@ struct FaultedVerb: Sendable, CustomTestStringConvertible {
     /// As long as the supervisor lives.
     private static let whileItLives = "i=0; while [ -e /proc/$S/ns/pid ] && [ $((i+=1)) -lt 500 ]"
 
-    static let all: [FaultedVerb] = [
+    private static let onImage = "\(create) --disk 128M"
+    private static let snapshot = "$CTR snapshot create $A s"
+
+    /// On a disk image.
+    private static let disks: [FaultedVerb] = [
+        .init(testDescription: "create --disk", script: onImage, leaves: "stopped"),
+        .init(testDescription: "start, image", before: onImage, script: "$CTR start $A", leaves: "running"),
+        .init(testDescription: "snapshot create", before: onImage, script: snapshot, leaves: "stopped"),
+        .init(
+            testDescription: "snapshot create, running", before: "\(onImage) && $CTR start $A", script: snapshot,
+            leaves: "running"),
+        .init(
+            testDescription: "snapshot create, directory", before: start, script: snapshot, leaves: "running"),
+        .init(
+            testDescription: "snapshot revert", before: "\(onImage) && \(snapshot)",
+            script: "$CTR snapshot revert $A s --config", leaves: "stopped"),
+        .init(
+            testDescription: "snapshot revert, directory", before: "\(create) && \(snapshot)",
+            script: "$CTR snapshot revert $A s", leaves: "stopped"),
+        .init(
+            testDescription: "snapshot delete", before: "\(onImage) && \(snapshot)",
+            script: "$CTR snapshot delete $A s", leaves: "stopped"),
+    ]
+
+    static let all: [FaultedVerb] = life + (Disks.lack == nil ? disks : [])
+
+    private static let life: [FaultedVerb] = [
         .init(testDescription: "create", script: create, leaves: "stopped"),
         .init(testDescription: "start", before: create, script: "$CTR start $A", leaves: "running"),
         .init(testDescription: "stop", before: start, script: "$CTR stop $A", leaves: "stopped"),

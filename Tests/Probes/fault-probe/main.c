@@ -209,8 +209,10 @@ static int describe(pid_t pid, const struct __ptrace_syscall_info *info, struct 
         call->failure = is_kernel_file(call->about) ? ENOMEM : ENOSPC;
         return 1;
     case SYS_ioctl:
-        // SIOCSIFFLAGS, TIOCSPTLCK, TIOCSCTTY, the family of loop devices
-        if (a[1] != 0x8914 && a[1] != 0x40045431 && a[1] != 0x540e && (a[1] & ~0xffUL) != 0x4c00) return 0;
+        // SIOCSIFFLAGS, TIOCSPTLCK, TIOCSCTTY, the families of loop devices and of btrfs
+        if (a[1] != 0x8914 && a[1] != 0x40045431 && a[1] != 0x540e && (a[1] & ~0xffUL) != 0x4c00 &&
+            (a[1] >> 8 & 0xff) != 0x94)
+            return 0;
         call->name = "ioctl";
         descriptor_path(pid, (int)a[0], call->about, sizeof call->about);
         call->failure = EIO;
