@@ -41,7 +41,7 @@ public struct Change: Sendable {
 
     private func wanted(_ old: VPSConfig, _ host: Host) throws(CtrError) -> VPSConfig {
         let sealed = try SealedTemplate(old.template, on: host)
-        let defaults = try ConfigBuilder(options: VPSOptions(), template: sealed.manifest, name: name).buildServer()
+        let defaults = try ConfigBuilder.defaults(sealed.manifest, like: old)
         let new = try old.changed(by: options, unset: unset, defaults: defaults)
         try new.check(sealed, host)
         return new

@@ -57,6 +57,15 @@ struct ConfigBuilder {
         return config
     }
 
+    /// What `create` without options makes of a VPS's template.
+    /// - Parameter old: its configuration: its command stays where the template has none.
+    static func defaults(_ template: Template, like old: VPSConfig) throws(CtrError) -> VPSConfig {
+        var options = VPSOptions()
+        let words = (template.entrypoint ?? []) + (template.command ?? [])
+        if template.initCommand == nil, words.isEmpty { options.initCommand = old.args }
+        return try ConfigBuilder(options: options, template: template, name: old.name).buildServer()
+    }
+
     private func args(_ command: [String]) throws(CtrError) -> [String] {
         let words = command.isEmpty ? template.command ?? [] : command
         let args = (template.entrypoint ?? []) + words

@@ -17,6 +17,8 @@ public struct EventLog: Sendable {
         /// Under its old name, with the new one as `to`.
         case renamed
         /// With the `snapshot`.
+        /// With `from`, the source.
+        case cloned
         case snapshotCreated, snapshotDeleted, reverted
         case changed, destroyed, oomKill, limitHit, supervisorLost, recovered
     }

@@ -1,4 +1,3 @@
-internal import Cgroups
 internal import Kernel
 public import Model
 internal import Storage
@@ -38,7 +37,7 @@ public struct Snapshots: Sendable {
         }
         var config = hold.config
         config.diskWork = nil
-        var snapshot = Snapshot(name: name, id: try randomID(), parent: tree.current, created: now, config: config)
+        var snapshot = Snapshot(name: name, id: try DiskHold.randomID(), parent: tree.current, created: now, config: config)
         snapshot.description = description
         try hold.work(DiskWork(.snapshot, snapshot.id))
         var taken = Taken(vps: vps, snapshot: name, pruned: [])
@@ -60,33 +59,12 @@ public struct Snapshots: Sendable {
 
     /// - Returns: how long it stood still.
     private func take(_ id: String, _ hold: DiskHold) throws(CtrError) -> Int? {
-        guard !hold.data.isImage, let running = hold.running, running.status != .paused, let record = running.cgroup
-        else {
+        if hold.data.isImage {
             try hold.data.take(id)
             return nil
         }
-        // A copy of files that change would be of no moment. Should this process be killed, the next verb thaws.
-        let cgroup = try Cgroup.open(record)
-        guard let place = try hold.files.stateDirectory() else { throw CtrError(.failed, "VPS \(vps): has just ended") }
-        let began = Timestamp.monotonic()
-        try setStatus(.paused, place, hold.files)
-        do throws(CtrError) {
-            try cgroup.freeze()
-            try hold.data.take(id)
-        } catch {
-            try? cgroup.thaw()
-            try? setStatus(.running, place, hold.files)
-            throw error
-        }
-        try cgroup.thaw()
-        try setStatus(.running, place, hold.files)
-        return Int((Timestamp.monotonic() - began) / 1_000_000)
-    }
-
-    private func setStatus(_ status: VPSStatus, _ place: SharedFD, _ files: VPSFiles) throws(CtrError) {
-        guard var state = try files.state() else { throw CtrError(.failed, "VPS \(vps): has just ended") }
-        state.status = status
-        try VPSFiles.write(state, "state.json", in: place, of: vps, durable: false)
+        // A copy of files that change would be of no moment.
+        return try hold.standingStill { () throws(CtrError) in try hold.data.take(id) }.1
     }
 
     /// Removes the restore point; no data of the VPS are lost.
@@ -163,11 +141,6 @@ public struct Snapshots: Sendable {
         guard let space = try hold.data.space(), space.size > 0, space.available * 10 < space.size else { return nil }
         return "disk of VPS \(vps): \(Size.format(space.available)) of \(Size.format(space.size)) are left, snapshots "
             + "included (ctr snapshot list \(vps) shows what each holds)"
-    }
-
-    private func randomID() throws(CtrError) -> String {
-        let bytes = try describing("random name") { () throws(SysError) in try randomBytes(6) }
-        return bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
 }
 

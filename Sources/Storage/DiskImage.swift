@@ -22,9 +22,13 @@ public struct DiskImage: Sendable {
     ///   - directory: the VPS's own.
     ///   - file: the image's name there.
     public init(_ file: String, in directory: SharedFD, of vps: String) {
+        self.init(file, in: directory, what: "disk of VPS \(vps)")
+    }
+
+    init(_ file: String, in directory: SharedFD, what: String) {
         self.file = file
         self.directory = directory
-        what = "disk of VPS \(vps)"
+        self.what = what
     }
 
     /// What it is called until the VPS that it is for is there: see ``open()``.
@@ -116,7 +120,7 @@ public struct DiskImage: Sendable {
         }
     }
 
-    private func openFile() throws(CtrError) -> SharedFD {
+    func openFile() throws(CtrError) -> SharedFD {
         let directory = directory
         do throws(SysError) {
             do throws(SysError) { return SharedFD(try directory.fd.open(file, [.readWrite, .noFollow, .nonBlocking])) }

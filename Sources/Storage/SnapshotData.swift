@@ -14,9 +14,13 @@ public struct SnapshotData: Sendable {
     let what: String
 
     public init(top: SharedFD, isImage: Bool, of vps: String) {
+        self.init(top: top, isImage: isImage, what: "disk of VPS \(vps)")
+    }
+
+    init(top: SharedFD, isImage: Bool, what: String) {
         self.top = top
         self.isImage = isImage
-        what = "disk of VPS \(vps)"
+        self.what = what
     }
 
     private var live: String { isImage ? DiskImage.root : "disk" }
@@ -91,13 +95,31 @@ public struct SnapshotData: Sendable {
         isImage ? try step { () throws(SysError) in try top.fd.fileSystemStatus() } : nil
     }
 
+    /// The data of snapshots that are there.
+    func snapshotIDs() throws(CtrError) -> [String] {
+        let snapshots = try snapshots()
+        return try step { () throws(SysError) in try snapshots.fd.entries().map(\.name.description) }
+    }
+
+    /// Fills an empty disk with what another has in its `upper`.
+    /// - Parameters:
+    ///   - source: holds `upper`; nobody writes there meanwhile.
+    ///   - full: no blocks are shared.
+    @discardableResult
+    public func fill(from source: SharedFD, full: Bool = true) throws(CtrError) -> DiskImage.CloneCost {
+        let place = try open(nil)
+        try step { () throws(SysError) in try place.fd.unlink("upper", directory: true) }
+        try copyUpper(of: source, to: place, full: full)
+        return .copied
+    }
+
     // MARK: steps
 
     private func snapshots() throws(CtrError) -> SharedFD {
         try step { () throws(SysError) in SharedFD(try top.fd.ensureDirectory(DiskImage.snapshots, mode: 0o700)) }
     }
 
-    private func scratch() throws(CtrError) -> SharedFD {
+    func scratch() throws(CtrError) -> SharedFD {
         try step { () throws(SysError) in SharedFD(try Kernel.open("/tmp", .directory)) }
     }
 
@@ -108,8 +130,18 @@ public struct SnapshotData: Sendable {
         }
     }
 
-    /// Under a name of its own until it is whole. cp(1) keeps what an overlay's layer is made of: whiteouts, attributes,
-    /// links, holes, owners; nothing is followed.
+    /// cp(1) keeps what an overlay's layer is made of: whiteouts, attributes, links, holes, owners; nothing is followed.
+    private func copyUpper(of source: SharedFD, to place: SharedFD, full: Bool = false) throws(CtrError) {
+        let tool = try Tool(
+            "cp", package: "coreutils",
+            [
+                "-a", full ? "--reflink=never" : "--reflink=auto", "--", "\(source.fd.pathForOthers)/upper",
+                place.fd.pathForOthers,
+            ], scratch: scratch())
+        try tool.finish(.cannotCreate)
+    }
+
+    /// Under a name of its own until it is whole.
     private func copy(_ name: String, in parent: SharedFD, to new: String, in target: SharedFD) throws(CtrError) {
         let unfinished = ".\(new).new"
         try remove(unfinished, in: target)
@@ -122,10 +154,7 @@ public struct SnapshotData: Sendable {
             try place.fd.makeDirectory("work", mode: 0o755)
             return place
         }
-        let tool = try Tool(
-            "cp", package: "coreutils",
-            ["-a", "--reflink=auto", "--", "\(source.fd.pathForOthers)/upper", place.fd.pathForOthers], scratch: target)
-        try tool.finish(.cannotCreate)
+        try copyUpper(of: source, to: place)
         try step { () throws(SysError) in
             try place.fd.syncFileSystem()
             try target.fd.rename(unfinished, to: target.fd, new, replace: false)

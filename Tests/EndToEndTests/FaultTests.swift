@@ -67,6 +67,9 @@ struct FaultedVerb: Sendable, CustomTestStringConvertible {
         .init(
             testDescription: "snapshot revert, directory", before: "\(create) && \(snapshot)",
             script: "$CTR snapshot revert $A s", leaves: "stopped"),
+        .init(testDescription: "clone", before: onImage, script: "$CTR clone $A $B", leaves: "stopped"),
+        .init(
+            testDescription: "clone of a directory", before: start, script: "$CTR clone $A $B", leaves: "running"),
         .init(
             testDescription: "snapshot delete", before: "\(onImage) && \(snapshot)",
             script: "$CTR snapshot delete $A s", leaves: "stopped"),
