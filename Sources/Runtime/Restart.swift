@@ -19,6 +19,6 @@ public struct Restart: Sendable {
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
         _ = try Stop(name: name, timeout: timeout).run(files, lock)
-        _ = try Start(name: name).run(files)
+        _ = try Start(name: name).run(files, lock)
     }
 }

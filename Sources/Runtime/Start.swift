@@ -20,11 +20,11 @@ public struct Start: Codable, Sendable {
         let files = try VPSFiles(name, host: host)
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
-        return try run(files)
+        return try run(files, lock)
     }
 
     /// With the VPS's lock held.
-    func run(_ files: VPSFiles) throws(CtrError) -> Bool {
+    func run(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> Bool {
         guard let config = try files.config() else { throw VPSFiles.unknown(name) }
         if let running = try RunningInit.find(files) {
             if rescue || running.state.rescue {
@@ -41,7 +41,7 @@ public struct Start: Codable, Sendable {
         // Its supervisor may be clearing up, or waiting to start it again: the operator's word comes first.
         try Ending(files: files).stopWaiting()
         try Isolation.guardProgram(config.userns)
-        _ = try SupervisorRequest.start(self).spawn(on: files.host)
+        _ = try SupervisorRequest.start(self).spawn(on: files.host, lock: lock)
         EventLog(files.host).append(.started, vps: name, detail: rescue ? ["rescue": true] : [:])
         return true
     }
@@ -49,7 +49,11 @@ public struct Start: Codable, Sendable {
     // MARK: in the supervisor
 
     func begin(on host: Host) throws(CtrError) -> WatchedVPS {
-        let place = try VPSPlace.reopen(VPSFiles(name, host: host))
+        let files = try VPSFiles(name, host: host)
+        // Another verb may come when all is done, or undone.
+        let lock = try HandedVerbLock(files)
+        defer { lock.release() }
+        let place = try VPSPlace.reopen(files)
         do throws(CtrError) {
             return try begin(in: place, restarts: 0, hub: nil)
         } catch {
