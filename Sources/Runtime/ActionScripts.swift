@@ -87,6 +87,12 @@ struct ActionScripts {
         }
     }
 
+    /// Whether there is anything to run.
+    func has(_ action: Action) throws(CtrError) -> Bool {
+        for (path, directory) in directories where try has(action, in: directory, path) { return true }
+        return false
+    }
+
     private func has(_ action: Action, in directory: SharedFD, _ path: String) throws(CtrError) -> Bool {
         let type: FileType
         do throws(SysError) { type = try directory.fd.status(of: action.rawValue).type } catch {

@@ -20,7 +20,7 @@ public struct Destroy: Sendable {
             try Recovery(host: host).sweep(name)
             return
         }
-        let lock = try VerbLock.take(files)
+        let lock = force ? try StartAtWork.lock(files, patience: 0, force: true).lock : try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
         try check(files, lock)
         if let running = try RunningInit.find(files) {

@@ -81,17 +81,35 @@ public struct Start: Codable, Sendable {
             starting.config.user = nil
             starting.config.terminal = true
         }
-        let scripts = try ActionScripts(place: place)
+        let check = { () throws(CtrError) in try Start.refuseUnwanted(place) }
+        let scripts = try ActionScripts(place: place, check: check)
         try scripts.runOnHost(.preStart)
+        starting.check = check
+        // For others it is not up before that.
+        let hasMore = try scripts.has(.start)
+        let isLast = rescue || !hasMore
+        starting.status = isLast ? .running : .starting
         let output = try VPSOutput()
-        let vps = try starting.started(streams: streams(starting.config, output))
+        var vps = try starting.started(streams: streams(starting.config, output))
         if vps.config.idRange != stored.idRange {
             var changed = stored
             changed.idRange = vps.config.idRange
             try place.write(changed)
         }
-        try scripts.runInside(.start, unless: rescue)
+        if !isLast {
+            try scripts.runInside(.start, unless: rescue)
+            try check()
+            vps.state.status = .running
+            try place.write(vps.state)
+        }
         return try WatchedVPS(vps, output: output, hub: hub)
+    }
+
+    /// The operator's word, or SIGTERM as the host's shutdown sends it, may come while a start is at work.
+    private static func refuseUnwanted(_ place: VPSPlace) throws(CtrError) {
+        if StopIntent.isRecorded(place.state) || CurrentProcess.hasPending(Signal.terminate) {
+            throw CtrError(.failed, "VPS \(place.files.name): stopped by an operator while it was being started")
+        }
     }
 
     private func streams(_ config: VPSConfig, _ output: VPSOutput) throws(CtrError) -> Streams {

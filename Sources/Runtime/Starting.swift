@@ -17,6 +17,10 @@ struct Starting {
     var restarts = 0
     /// How its first process says that the system is up, where somebody listens.
     var ready = ReadySignal.started
+    /// What is recorded when the first process executes.
+    var status = VPSStatus.running
+    /// The last look before that; throws where the VPS is not wanted any more.
+    var check: () throws(CtrError) -> Void = { () throws(CtrError) in }
     /// Nobody needs it without this process.
     var endsWithUs = false
 
@@ -54,6 +58,7 @@ struct Starting {
         try process.waitUntilReady()
         let state = try state(process, cgroup: isolation.cgroup)
         try place.write(state)
+        try check()
         try process.execute()
         return RunningVPS(
             place: place, config: config, template: template, cgroup: isolation.cgroup, process: process, state: state)
@@ -62,7 +67,7 @@ struct Starting {
     /// What other verbs need to find it.
     private func state(_ process: StartedProcess, cgroup: Cgroup) throws(CtrError) -> VPSState {
         let pid = process.handle.pid
-        var state = try VPSState.now(.running, config)
+        var state = try VPSState.now(status, config)
         state.pid = pid
         state.startTime = try describing("state of VPS \(config.name)") { () throws(SysError) in
             try ProcFiles.startTime(of: pid)

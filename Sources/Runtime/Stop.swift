@@ -17,9 +17,9 @@ public struct Stop: Sendable {
     public func run(on host: Host) throws(CtrError) -> Bool {
         let files = try VPSFiles(name, host: host)
         guard try files.config() != nil else { throw VPSFiles.unknown(name) }
-        let lock = try VerbLock.take(files)
+        let (lock, endedStart) = try StartAtWork.lock(files, patience: StartAtWork.patience, force: false)
         defer { withExtendedLifetime(lock) {} }
-        return try run(files, lock)
+        return try run(files, lock) || endedStart
     }
 
     /// With the VPS's lock held.

@@ -78,7 +78,7 @@ import Testing
             ).succeeds()
             let first = try f.start("start", n)
             #expect(until(10) { f.exists("began") })
-            for words in [["stop", n], ["set", n, "--pids", "9"], ["destroy", n], ["rename", n, f.name("b")]] {
+            for words in [["set", n, "--pids", "9"], ["destroy", n], ["rename", n, f.name("b")]] {
                 let second = try f.start(f.program, words).wait()
                 second.fails(75, words: "start \(n)", "process", "try again")
             }

@@ -76,6 +76,61 @@ import Testing
         }
     }
 
+    /// What does not end by itself ends by an operator's word, in a moment and not when its five minutes are over; with
+    /// the `start` killed or not.
+    @Test(
+        arguments: [["stop"], ["kill"], ["restart"], ["destroy", "--force"]], [("pre-start", false), ("start", true)])
+    func aStartThatHangsIsEnded(_ verb: [String], _ script: (action: String, killed: Bool)) throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal").succeeds()
+            try f.script(script.action, n, "sleep 98765")
+            let start = try f.start("start", n)
+            #expect(until(20) { !f.processes(named: "98765").isEmpty })
+            #expect(try f.state(n) == "starting")
+            if script.killed { try start.signal(Signal.kill) }
+            if verb == ["restart"] {
+                // The first is ended; the second is as bad.
+                try f.sh("rm root/vps/\(n)/scripts/*").succeeds()
+            }
+            try f.start(f.program, verb + [n]).wait(25).succeeds()
+            let outcome = try start.wait()
+            if !script.killed { outcome.fails(1, words: "stopped by an operator") }
+            #expect(until(10) { f.processes(named: "98765").isEmpty })
+            switch verb[0] {
+            case "destroy": #expect(!f.exists("root/vps/\(n)"))
+            case "restart": #expect(try f.state(n) == "running")
+            default:
+                #expect(try f.state(n) == "stopped")
+                try f.sh("rm root/vps/\(n)/scripts/*; $CTR start \(n)").succeeds()
+            }
+        }
+    }
+
+    /// As if it waited in the kernel.
+    @Test func aSupervisorThatHangsInAStartIsKilled() throws {
+        try Fixture.withServers { (f) throws in
+            let names = [f.name("a"), f.name("b")]
+            var starts: [RunningProgram] = []
+            for n in names {
+                try f.ctr("create", n, "--template", "minimal").succeeds()
+                try f.script("pre-start", n, "sleep 98765")
+                starts.append(try f.start("start", n))
+                #expect(until(20) { (try? f.state(n)) == "starting" })
+            }
+            #expect(until(20) { f.processes(named: "98765").count == 2 })
+            for n in names { try ProcessHandle(pid: f.supervisorPid(n)).signal(Signal.stop) }
+            let stop = try f.start("stop", names[0])
+            let destroy = try f.start("destroy", "--force", names[1])
+            try stop.wait().fails(75, words: "supervisor", "hangs", "ctr kill \(names[0])")
+            try destroy.wait().succeeds()
+            try f.ctr("kill", names[0]).succeeds()
+            for start in starts { try start.wait().fails(1) }
+            #expect(f.processes().isEmpty, "\(f.processes().map { f.commandLine($0) })")
+            #expect(try f.state(names[0]) == "stopped")
+        }
+    }
+
     /// A script finds what any program expects: no signal is blocked or ignored, it leads no terminal, it has no more than
     /// its three descriptors.
     @Test func aScriptHasNothingOfItsGuard() throws {
