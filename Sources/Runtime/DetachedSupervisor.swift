@@ -86,7 +86,10 @@ final class DetachedSupervisor {
         switch try vps.listener!.take() {
         case .waiting: return
         case .ready:
-            try ReadyMark.set(vps.place.state)
+            // On a full /run `start --wait` does not hear of it; the VPS runs on.
+            do throws(SysError) { try ReadyMark.set(vps.place.state) } catch {
+                vps.hub.note("ctr: warning: that init is ready can't be written down: \(error)\r\n")
+            }
             events.append(.ready, vps: vps.config.name)
         case .babbling: break
         }
