@@ -29,6 +29,10 @@ public struct Destroy: Sendable {
             }
             try Ending(files: files).kill(running)
         } else {
+            if let lost = try LostVPS.find(files) {
+                if !force { try LostVPS.refuse(files) }
+                try lost.end()
+            }
             if !force { try refuseWaiting(files) }
             try Ending(files: files).stopWaiting()
             // Its supervisor was faster.

@@ -29,7 +29,12 @@ public struct Kill: Sendable {
     /// - Returns: false if there is none, or a first process to be killed all the same.
     private func endWithoutProcess(_ files: VPSFiles) throws(CtrError) -> Bool {
         if try StartAtWork(files: files).end(force: true) { return try RunningInit.find(files) == nil }
-        guard try RunningInit.find(files) == nil, try files.state()?.status == .restarting else { return false }
+        guard try RunningInit.find(files) == nil else { return false }
+        if let lost = try LostVPS.find(files) {
+            try lost.end()
+            return true
+        }
+        guard try files.state()?.status == .restarting else { return false }
         try Ending(files: files).stopWaiting()
         return true
     }

@@ -1,3 +1,4 @@
+internal import Cgroups
 internal import Kernel
 public import Model
 internal import Namespaces
@@ -38,6 +39,8 @@ public struct Start: Codable, Sendable {
             return false
         }
         if config.ephemeral { throw CtrError(.failed, "VPS \(name): ephemeral, it can't be started again") }
+        // Without a state directory its supervisor finds out.
+        if try files.stateDirectory() != nil { try LostVPS.refuse(files) }
         // Its supervisor may be clearing up, or waiting to start it again: the operator's word comes first.
         try Ending(files: files).stopWaiting()
         try Isolation.guardProgram(config.userns)
@@ -53,9 +56,11 @@ public struct Start: Codable, Sendable {
         // Another verb may come when all is done, or undone.
         let lock = try HandedVerbLock(files)
         defer { lock.release() }
+        let cgroups = try CgroupHost.detect()
+        try LostVPS.refuse(files, cgroups: cgroups)
         let place = try VPSPlace.reopen(files)
         do throws(CtrError) {
-            return try begin(in: place, restarts: 0, hub: nil)
+            return try begin(in: place, restarts: 0, hub: nil, cgroups: cgroups)
         } catch {
             try? Recovery(host: host).settleStopped(place.files)
             throw error
@@ -63,9 +68,12 @@ public struct Start: Codable, Sendable {
     }
 
     /// Every step is recorded before it is made; whoever calls it clears up after a failure.
-    func begin(in place: VPSPlace, restarts: Int, hub: ConsoleHub?) throws(CtrError) -> WatchedVPS {
+    func begin(
+        in place: VPSPlace, restarts: Int, hub: ConsoleHub?, cgroups: CgroupHost? = nil
+    ) throws(CtrError) -> WatchedVPS {
         let files = place.files
         guard let stored = try files.keptConfig(in: place.directory) else { throw VPSFiles.unknown(name) }
+        try stored.checkUlimits(code: .config)
         var state = try VPSState.now(.starting, stored)
         state.restarts = restarts
         state.rescue = rescue
@@ -75,6 +83,7 @@ public struct Start: Codable, Sendable {
         starting.ready = rescue ? .started : sealed.manifest.readySignal(of: stored.args)
         try describing("state of VPS \(name)") { () throws(SysError) in try ReadyMark.clear(place.state) }
         starting.rescue = rescue
+        starting.cgroups = cgroups
         starting.restarts = restarts
         if rescue {
             starting.config.args = Start.rescueCommand
@@ -91,6 +100,7 @@ public struct Start: Codable, Sendable {
         starting.status = isLast ? .running : .starting
         let output = try VPSOutput()
         var vps = try starting.started(streams: streams(starting.config, output))
+        try vps.process.requireExecuted()
         if vps.config.idRange != stored.idRange {
             var changed = stored
             changed.idRange = vps.config.idRange

@@ -15,6 +15,8 @@ struct Starting {
     /// See ``VPSState/rescue`` and ``VPSState/restarts``.
     var rescue = false
     var restarts = 0
+    /// Those of this host, where the caller knows them already.
+    var cgroups: CgroupHost?
     /// How its first process says that the system is up, where somebody listens.
     var ready = ReadySignal.started
     /// What is recorded when the first process executes.
@@ -41,7 +43,7 @@ struct Starting {
 
     /// Whoever calls it clears up after a failure: cgroup and state may be there.
     consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
-        let isolation = try Isolation(&config, place: place)
+        let isolation = try Isolation(&config, place: place, cgroups: cgroups)
         // Before anything is on its disk: data without it would be nobody's.
         if isNew, !config.ephemeral { try place.write(config) }
         let disk = template == nil ? nil : place.files.diskPath(ephemeral: config.ephemeral)

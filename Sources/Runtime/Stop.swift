@@ -27,6 +27,10 @@ public struct Stop: Sendable {
         let ending = Ending(files: files)
         guard let running = try RunningInit.find(files) else {
             let state = try files.state()
+            if state == nil, let config = try files.config(), let lost = try LostVPS.find(files) {
+                try lost.end(asking: SignalName.parse(config.stopSignal, option: "stop signal"), seconds: timeout)
+                return true
+            }
             try ending.stopWaiting()
             // Its supervisor was faster: now it runs.
             if let running = try RunningInit.find(files) { try ending.kill(running) }
