@@ -31,6 +31,9 @@ public struct FD: ~Copyable, Sendable {
     /// The path `/proc/self/fd/N`, for calls that take no descriptor.
     public var procPath: String { "/proc/self/fd/\(rawValue)" }
 
+    /// The same for a program that this process starts and waits for.
+    public var pathForOthers: String { "/proc/\(CurrentProcess.pid)/fd/\(rawValue)" }
+
     /// Reads at most `count` bytes; an empty result is the end of the file. The corresponding call is `read(2)`.
     public borrowing func read(upTo count: Int) throws(SysError) -> [UInt8] {
         let number = rawValue

@@ -71,6 +71,9 @@ extension FD {
 }
 
 extension FD {
+    /// Opens this directory, of which the descriptor may only be a name (O_PATH, a mount), for work in it.
+    public borrowing func openHere() throws(SysError) -> FD { try open(".", [.directory]) }
+
     /// Opens anew, with other flags, the very file that this descriptor names: no name is looked up again, so nobody can
     /// put something else in its place. The corresponding call is `open(2)` on /proc/self/fd.
     public borrowing func reopen(_ flags: OpenFlags) throws(SysError) -> FD {

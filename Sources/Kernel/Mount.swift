@@ -29,6 +29,14 @@ public func detachHere() throws(SysError) {
     try check(ctr_umount2(".", Int32(CTR_MNT_DETACH)), "umount2", ".")
 }
 
+/// Takes away the mount at a path, where nothing uses it (EBUSY); a final link is not followed.
+/// The corresponding call is `umount2(2)` with UMOUNT_NOFOLLOW.
+public func unmount(_ path: some PathConvertible) throws(SysError) {
+    try path.withCPath { (p) throws(SysError) in
+        _ = try check(ctr_umount2(p, Int32(CTR_UMOUNT_NOFOLLOW)), "umount2", path.description)
+    }
+}
+
 /// A detached copy of the mount at a host path. The corresponding call is `open_tree(2)` with OPEN_TREE_CLONE.
 /// - Parameter recursive: with all mounts below it.
 public func cloneMount(_ path: some PathConvertible, recursive: Bool = false) throws(SysError) -> FD {
@@ -127,9 +135,12 @@ public struct FileSystemContext: ~Copyable {
     }
 
     /// Makes the file system; returns it mounted nowhere yet.
-    public borrowing func mount(_ attributes: MountAttributes = []) throws(SysError) -> FD {
+    /// - Parameter source: a block device; nil for a file system without one.
+    public borrowing func mount(
+        from source: String? = nil, _ attributes: MountAttributes = []
+    ) throws(SysError) -> FD {
         // What mountinfo shows as the source; without one it says "none".
-        try set("source", type)
+        try set("source", source ?? type)
         let created = ctr_fsconfig(fd.rawValue, UInt32(CTR_FSCONFIG_CMD_CREATE), nil, nil, 0)
         if created < 0 { throw SysError("fsconfig", Int32(-created), "\(type)\(complaint())") }
         return FD(

@@ -17,7 +17,7 @@ public struct Profile: Sendable, Equatable {
     /// How the name of a profile's file ends.
     public static let suffix = ".profile"
 
-    static let flags: Set<String> = ["nesting", "onboot", "protect"]
+    static let flags: Set<String> = ["nesting", "onboot", "protect", "thick"]
     static let repeatable: Set<String> = [
         "label", "env", "mount", "device", "cap-add", "cap-drop", "ulimit", "io-read-bps", "io-write-bps",
         "io-read-iops", "io-write-iops",

@@ -61,7 +61,8 @@ public struct RLimit: Sendable, Equatable, Codable {
 public struct RootSpec: Sendable, Equatable {
     /// Absolute host paths, lowest first.
     public var layers: [String]
-    /// A host directory with `upper/` and `work/`; nil: the single layer itself, writable (for building a template).
+    /// A host directory with `upper/` and `work/`, or the name of an image that is mounted already; nil: the single
+    /// layer itself, writable (for building a template).
     public var disk: String?
     /// The disk's writes need not survive the VPS: no flush when it ends.
     public var volatile = false

@@ -31,6 +31,10 @@ public struct VPSConfig: Codable, Sendable, Equatable {
     /// The host ids of this VPS, where it has a user namespace of its own.
     public var idRange: IDRange?
     public var network = NetworkChoice.none
+    /// Its disk image; nil: a directory on the host's file system.
+    public var disk: DiskConfig?
+    /// What a verb has begun on its disk and not finished.
+    public var diskWork: DiskWork?
     public var nesting = false
     public var oomScoreAdj: Int?
     /// What asks its init to halt: `SIGRTMIN+3`, `SIGTERM`.
@@ -99,11 +103,6 @@ public enum RestartPolicy: String, Codable, Sendable {
     case always
 }
 
-/// `--disk none`: a directory on the host's file system, the one kind of disk that there is so far.
-public enum DiskChoice: String, Codable, Sendable {
-    case none
-}
-
 /// `--net none|host`.
 public enum NetworkChoice: String, Codable, Sendable {
     case none, host
@@ -138,6 +137,7 @@ public struct VPSOptions: Codable, Sendable, Equatable {
     public var protected: Bool?
     public var profile: String?
     public var disk: DiskChoice?
+    public var thick: Bool?
     public var terminal = false
     public var detach = false
     public var keep = false

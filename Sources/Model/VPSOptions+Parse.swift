@@ -20,11 +20,9 @@ extension VPSOptions {
         case "--cpus", "--cpu-weight", "--cpuset", "--memory", "--memory-high", "--swap", "--pids", "--io-read-bps",
             "--io-write-bps", "--io-read-iops", "--io-write-iops":
             try resources.set(option, value)
-        case "--disk":
-            disk = DiskChoice(rawValue: value)
-            if disk == nil {
-                throw CtrError(.usage, "--disk '\(value.escaped)': not none (disk images are not there yet)")
-            }
+        case "--disk": disk = try DiskChoice.parse(value, option: option)
+        case "--thick": thick = true
+        case "--no-thick": thick = false
         case "--ulimit": ulimits.append(try Ulimit.parse(value))
         case "--mount": mounts.append(try VPSOptions.mount(option, value))
         case "--device": devices.append(try VPSOptions.device(option, value))

@@ -41,6 +41,8 @@ public struct Launch: Sendable {
     public var streams: Streams
     /// What the VPS sees in place of the kernel's own files; nil for none.
     public var views: SystemViews?
+    /// A detached mount with `upper` and `work`, in place of the directory that `spec.root.disk` names.
+    public var disk: SharedFD?
     /// Layers go to overlayfs by path, as Linux before 6.13 wants it, also where it takes descriptors. For tests.
     package var layersByPath = false
 
@@ -66,7 +68,8 @@ public struct Launch: Sendable {
         let result: CloneResult
         var clocks = HostClocks()
         do throws(CtrError) {
-            root = try RootBuilder(spec: launch.spec, userns: userns, layersByPath: layersByPath).build()
+            root = try RootBuilder(
+                spec: launch.spec, userns: userns, layersByPath: layersByPath, disk: disk).build()
             try launch.resolveUser(in: root.root)
             if root.notify != nil { launch.entry.env.append("NOTIFY_SOCKET=\(HostDirectory.socketPath)") }
             try clocks.unshare(for: spec.linux)

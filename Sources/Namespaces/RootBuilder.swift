@@ -10,6 +10,8 @@ struct RootBuilder: ~Copyable {
     let userns: SharedFD?
     /// See ``Launch/layersByPath``.
     let layersByPath: Bool
+    /// See ``Launch/disk``.
+    let disk: SharedFD?
 
     /// The host's id of the guest's root.
     var owner: UInt32 { spec.linux.idMappings.first { $0.container == 0 }?.host ?? 0 }
@@ -88,7 +90,13 @@ struct RootBuilder: ~Copyable {
         }
         var lowers: [SharedFD] = []
         for path in spec.root.layers.reversed() { lowers.append(SharedFD(try layer(path, readOnly: true))) }
-        let upper = SharedFD(try layer(disk, readOnly: false))
+        let upper: SharedFD
+        if let image = self.disk {
+            try describing("disk of the VPS", step: "mount root") { () throws(SysError) in try own(image.fd, [.noDev]) }
+            upper = image
+        } else {
+            upper = SharedFD(try layer(disk, readOnly: false))
+        }
         let overlay = OverlayMount(lowers: lowers, disk: upper, volatile: spec.root.volatile)
         let byPath = layersByPath
         return try describing("overlay over \(spec.root.layers.joined(separator: ":"))", step: "mount root") {
@@ -101,13 +109,17 @@ struct RootBuilder: ~Copyable {
     private borrowing func layer(_ path: String, readOnly: Bool) throws(CtrError) -> FD {
         try describing("layer \(path)", step: "mount root") { () throws(SysError) in
             let mount = try cloneMount(path)
-            let attributes: MountAttributes = readOnly ? [.readOnly, .noDev] : [.noDev]
-            if let userns {
-                try mount.mapIDs(by: userns.fd, adding: attributes)
-            } else {
-                try mount.setMountAttributes(attributes)
-            }
+            try own(mount, readOnly ? [.readOnly, .noDev] : [.noDev])
             return mount
+        }
+    }
+
+    /// A detached mount gets the VPS's ids.
+    private borrowing func own(_ mount: borrowing FD, _ attributes: MountAttributes) throws(SysError) {
+        if let userns {
+            try mount.mapIDs(by: userns.fd, adding: attributes)
+        } else {
+            try mount.setMountAttributes(attributes)
         }
     }
 
@@ -166,11 +178,13 @@ extension RootBuilder {
 package struct OverlayMount {
     /// Highest first.
     let lowers: [SharedFD]
-    /// Holds `upper` and `work`.
-    let disk: SharedFD
+    /// Holds `upper` and `work`; nil: nothing can be written.
+    let disk: SharedFD?
     let volatile: Bool
+    /// What mountinfo shows as the source; nil: the kind of file system.
+    var source: String?
 
-    package init(lowers: [SharedFD], disk: SharedFD, volatile: Bool) {
+    package init(lowers: [SharedFD], disk: SharedFD?, volatile: Bool) {
         self.lowers = lowers
         self.disk = disk
         self.volatile = volatile
@@ -187,30 +201,34 @@ package struct OverlayMount {
     package func mountByDescriptors() throws(SysError) -> FD {
         let context = try FileSystemContext("overlay")
         for lower in lowers { try context.set("lowerdir+", lower.fd) }
-        try context.set("upperdir", try diskDirectory("upper"))
-        try context.set("workdir", try diskDirectory("work"))
+        if let disk {
+            try context.set("upperdir", try directory("upper", of: disk))
+            try context.set("workdir", try directory("work", of: disk))
+        }
         return try finish(context)
     }
 
     /// Before Linux 6.13 layers are named by paths and must be attached; their descriptors' paths in /proc still name
     /// each one where they lie on top of each other.
     package func mountByPaths(attachingLayersTo point: borrowing FD) throws(SysError) -> FD {
-        for layer in lowers + [disk] { try layer.fd.attach(to: point) }
-        let upper = try diskDirectory("upper")
-        let work = try diskDirectory("work")
+        for layer in lowers { try layer.fd.attach(to: point) }
         let context = try FileSystemContext("overlay")
         try context.set("lowerdir", lowers.map { $0.fd.procPath }.joined(separator: ":"))
+        guard let disk else { return try finish(context) }
+        try disk.fd.attach(to: point)
+        let upper = try directory("upper", of: disk)
+        let work = try directory("work", of: disk)
         try context.set("upperdir", upper.procPath)
         try context.set("workdir", work.procPath)
         return try finish(context)
     }
 
-    private func diskDirectory(_ name: String) throws(SysError) -> FD {
+    private func directory(_ name: String, of disk: SharedFD) throws(SysError) -> FD {
         try disk.fd.open(name, [.path, .directory, .noFollow])
     }
 
     private func finish(_ context: borrowing FileSystemContext) throws(SysError) -> FD {
         if volatile { try context.set("volatile") }
-        return try context.mount([.noDev])
+        return try context.mount(from: source, disk == nil ? [.readOnly, .noSuid, .noDev, .noExec] : [.noDev])
     }
 }

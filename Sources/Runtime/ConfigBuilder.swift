@@ -34,6 +34,7 @@ struct ConfigBuilder {
         config.seccomp = options.seccomp ?? .standard
         config.userns = options.userns ?? .auto
         config.network = options.network ?? .none
+        if case .image(let size) = options.disk { config.disk = DiskConfig(size: size, thick: options.thick ?? false) }
         config.nesting = options.nesting ?? false
         config.restart = options.restart ?? .no
         config.onboot = options.onboot ?? false

@@ -17,17 +17,19 @@ public struct Create: Sendable {
     /// - Throws: `cannotCreate` if a VPS of that name exists.
     public func run(on host: Host) throws(CtrError) {
         let sealed = try SealedTemplate(template, on: host)
+        var options = options
+        if options.disk == nil { options.disk = try Settings.load().disk ?? .image(10 << 30) }
         let builder = ConfigBuilder(options: options, template: sealed.manifest, name: name)
         var config = try builder.buildServer()
         try config.check(sealed, host)
         let place = try VPSPlace.make(name, on: host)
         do throws(CtrError) {
             try place.write(VPSState.now(.creating, config))
-            try place.makeDisk(ephemeral: false)
+            try place.makeDisk(config)
             if config.userns == .auto {
                 config.idRange = try Settings.load().makeIDPool().allocate(place.files.path)
             }
-            try place.write(config)
+            try place.settle(config)
             let all = place.files.all
             try describing("directory of VPS \(name)") { () throws(SysError) in try all.fd.sync() }
         } catch {

@@ -16,6 +16,8 @@ public struct EventLog: Sendable {
         case restarted, paused, unpaused
         /// Under its old name, with the new one as `to`.
         case renamed
+        /// With the `snapshot`.
+        case snapshotCreated, snapshotDeleted, reverted
         case changed, destroyed, oomKill, limitHit, supervisorLost, recovered
     }
 

@@ -9,7 +9,8 @@ enum Leftover {
 
     /// Names that ctr gives what it makes there.
     private static let known: Set<String> = [
-        mark, "upper", "work", "disk", "log", "scripts", "last.json", ".last.json.new", ".config.json.new",
+        mark, "upper", "work", "disk", "log", "scratch.img", ".scratch.img.new", ".disk.img.new", "scripts",
+        "last.json", ".last.json.new", ".config.json.new",
     ]
 
     /// Whether it may be removed; where not, the operator is told.
@@ -41,7 +42,7 @@ enum Leftover {
             try directory.rename("config.json", to: directory, mark)
             try directory.sync()
         } catch  where error.errno == Errno.noEntry {}
-        try directory.removeTree("disk")
+        for disk in ["disk", "disk.img"] { try directory.removeTree(disk) }
     }
 
     /// A kept VPS's disk; that of an ephemeral one is nobody's after its end.

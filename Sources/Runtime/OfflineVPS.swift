@@ -1,6 +1,7 @@
 internal import Kernel
 internal import Model
 internal import Namespaces
+internal import Storage
 
 /// A kept VPS that does not run, with its root mounted for this process alone. While it lives nobody can start, change or
 /// destroy the VPS.
@@ -22,10 +23,15 @@ struct OfflineVPS: ~Copyable {
             throw CtrError(.busy, "VPS \(files.name): its supervisor is at work on it, try again")
         }
         guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(files.name) }
+        if config.diskWork != nil { _ = try DiskHold(files, lock) }
         let template = try SealedTemplate(config.template, on: host)
         let spec = try config.spec(
-            layers: template.layers, disk: files.diskPath(ephemeral: false), mountPoint: files.path)
-        let root = try OfflineRoot.mount(spec.root, idMappings: spec.linux.idMappings)
+            layers: template.layers, disk: files.diskPath(config), mountPoint: files.path)
+        var disk: SharedFD?
+        if let wanted = config.disk {
+            disk = try files.image(config, in: lock.directory)?.open(wanted).mountRoot()
+        }
+        let root = try OfflineRoot.mount(spec.root, idMappings: spec.linux.idMappings, disk: disk)
         return OfflineVPS(config: config, root: root, lock: lock, template: template)
     }
 }

@@ -11,10 +11,23 @@ public struct Recovery: Sendable {
 
     /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
     public func sweepAll() throws(CtrError) -> [String] {
-        let mended = try VPSList.each(on: host) { (name) throws(CtrError) in try sweep(name) ? name : nil }
+        let mended = try VPSList.each(on: host) { (name) throws(CtrError) in 
+            let mended = try sweep(name)
+            return try mendDisk(name) || mended ? name : nil
+        }
         _ = try Settings.load().makeIDPool().reclaim()
         try Cgroup.prune(host: .detect(), path: host.cgroupParent)
         return mended
+    }
+
+    /// Finishes or undoes what a verb that was killed left of its work on the disk.
+    private func mendDisk(_ name: String) throws(CtrError) -> Bool {
+        let files = try VPSFiles(name, host: host)
+        guard let directory = try files.directory(), try files.keptConfig(in: directory)?.diskWork != nil,
+            let lock = try VerbLock.attempt(files)
+        else { return false }
+        _ = try DiskHold(files, lock)
+        return true
     }
 
     /// Mends one VPS if its supervisor is dead. One that has a supervisor, or that another verb is making or removing,

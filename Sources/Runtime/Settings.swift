@@ -23,6 +23,9 @@ struct Settings: Codable, Equatable {
     /// How many seconds a verb waits for another that is at work on the same VPS; else 30.
     var lockSeconds: UInt16?
 
+    /// The disk that `create` makes where no `--disk` is given; else 10G.
+    var disk: DiskChoice?
+
     struct Pool: Codable, Equatable {
         var base: UInt32
         var count: UInt32
@@ -42,7 +45,7 @@ struct Settings: Codable, Equatable {
         }
         do {
             let known: Set<String> = [
-                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory", "lockSeconds",
+                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory", "lockSeconds", "disk",
             ]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {

@@ -2,6 +2,7 @@ internal import Cgroups
 internal import Kernel
 internal import Model
 internal import Namespaces
+internal import Storage
 
 /// From a configuration and a place to a first process: the steps that `run`, `start` and `exec --offline` share.
 struct Starting {
@@ -45,8 +46,8 @@ struct Starting {
     consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
         let isolation = try Isolation(&config, place: place, cgroups: cgroups)
         // Before anything is on its disk: data without it would be nobody's.
-        if isNew, !config.ephemeral { try place.write(config) }
-        let disk = template == nil ? nil : place.files.diskPath(ephemeral: config.ephemeral)
+        if isNew, !config.ephemeral { try place.settle(config) }
+        let disk = template == nil ? nil : place.files.diskPath(config)
         var spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
         spec.ready = ready
         var entry = try Isolation.entry(config, process: spec.process, host: place.files.host)
@@ -55,15 +56,24 @@ struct Starting {
             spec: spec, entry: entry, cgroup: try isolation.cgroup.joinForEngine(), streams: streams)
         launch.userName = config.user
         launch.views = isolation.views
+        let attached = try attachDisk()
+        launch.disk = try attached?.mountRoot()
         let process = try launch.start()
         // Before that the process's root is still the host's: nobody may find it and enter.
         try process.waitUntilReady()
-        let state = try state(process, cgroup: isolation.cgroup)
+        var state = try state(process, cgroup: isolation.cgroup)
+        state.loop = attached?.number
         try place.write(state)
         try check()
         try process.execute()
         return RunningVPS(
             place: place, config: config, template: template, cgroup: isolation.cgroup, process: process, state: state)
+    }
+
+    /// The image goes with the VPS's last mount of it: nothing here needs to hold it.
+    private func attachDisk() throws(CtrError) -> AttachedDisk? {
+        guard template != nil, let disk = config.disk else { return nil }
+        return try place.files.image(config, in: place.directory)?.open(disk)
     }
 
     /// What other verbs need to find it.

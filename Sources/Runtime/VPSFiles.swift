@@ -1,13 +1,14 @@
 internal import FoundationEssentials
 internal import Kernel
 internal import Model
+internal import Storage
 
 /// The files of one VPS. One that is ephemeral has its configuration in state.json: so a directory below vps/ without
 /// config.json whose supervisor is dead is a leftover and nothing else.
 ///
-///     $CTR_ROOT/vps/NAME/    kept:       config.json  disk/upper  disk/work  log/console.log  last.json
-///                                        scripts/ (an operator's own, see ActionScripts)
-///                            ephemeral:  upper  work  log/console.log
+///     $CTR_ROOT/vps/NAME/    kept:       config.json  disk.img, or disk/upper and disk/work  log/console.log
+///                                        last.json  scripts/ (an operator's own, see ActionScripts)
+///                            ephemeral:  scratch.img, or upper and work  log/console.log
 ///     $CTR_STATE/NAME/       state.json  console  ready  stop   (the supervisor holds a lock on the directory itself)
 struct VPSFiles {
     let name: String
@@ -20,7 +21,18 @@ struct VPSFiles {
     var path: String { "\(host.root)/vps/\(name)" }
     var statePath: String { "\(host.state)/\(name)" }
 
-    func diskPath(ephemeral: Bool) -> String { ephemeral ? path : "\(path)/disk" }
+    /// What the engine takes for the disk; an image is mounted by then.
+    func diskPath(_ config: VPSConfig) -> String {
+        if config.disk != nil { return "\(path)/\(VPSFiles.imageName(config))" }
+        return config.ephemeral ? path : "\(path)/disk"
+    }
+
+    /// nil for a VPS whose disk is a directory.
+    func image(_ config: VPSConfig, in directory: SharedFD) -> DiskImage? {
+        config.disk.map { _ in DiskImage(VPSFiles.imageName(config), in: directory, of: name) }
+    }
+
+    private static func imageName(_ config: VPSConfig) -> String { config.ephemeral ? "scratch.img" : "disk.img" }
 
     init(_ name: String, host: Host) throws(CtrError) {
         try Name.validate(name, kind: "VPS")

@@ -2,6 +2,7 @@ internal import Cgroups
 internal import Kernel
 internal import Model
 internal import Namespaces
+internal import Storage
 
 /// The directories and locks of a VPS that this process is starting and will supervise.
 final class VPSPlace {
@@ -70,9 +71,11 @@ final class VPSPlace {
         }
     }
 
-    /// Makes the disk: a directory whose `upper` is what the guest sees as its root's own files, `/` included.
-    func makeDisk(ephemeral: Bool) throws(CtrError) {
-        let directory = directory
+    /// Makes the disk: an image, or a directory whose `upper` is what the guest sees as its root's own files, `/`
+    /// included. The image of a VPS that is to be kept is finished when its config.json is there.
+    func makeDisk(_ config: VPSConfig) throws(CtrError) {
+        if let disk = config.disk, let image = files.image(config, in: directory) { return try image.make(disk) }
+        let (directory, ephemeral) = (directory, config.ephemeral)
         try describing("disk of VPS \(files.name)", code: .cannotCreate) { () throws(SysError) in
             var disk = directory
             if !ephemeral { disk = SharedFD(try directory.fd.ensureDirectory("disk", mode: 0o700)) }
@@ -84,6 +87,12 @@ final class VPSPlace {
 
     func write(_ value: VPSState) throws(CtrError) {
         try VPSFiles.write(value, "state.json", in: state, of: files.name, durable: false)
+    }
+
+    /// Makes a new VPS one that is there, and kept.
+    func settle(_ config: VPSConfig) throws(CtrError) {
+        try write(config)
+        try files.image(config, in: directory)?.finish()
     }
 
     func write(_ config: VPSConfig) throws(CtrError) {

@@ -18,6 +18,8 @@ public struct VPSState: Codable, Sendable, Equatable {
     /// RFC 3339, UTC.
     public var started: String
     public var cgroup: CgroupRecord?
+    /// The number of the loop device of its disk image.
+    public var loop: Int?
     /// The configuration with which it was started, whatever `set` has changed in config.json since.
     public var config: VPSConfig
     /// How often its supervisor has started it again since an operator did.

@@ -20,6 +20,11 @@ enum Output {
     }
 
     /// A line on standard error. Where that fails there is nobody to tell.
+    /// That a verb has done its work: a sentence for people, facts for programs.
+    static func done(_ text: String, _ facts: [String: String], _ globals: Globals) throws(CtrError) {
+        if globals.json { try json(facts) } else if !globals.quiet { try print(text) }
+    }
+
     static func errorLine(_ text: String) { errorText(text + "\n") }
 
     /// Text on standard error without an end of line.

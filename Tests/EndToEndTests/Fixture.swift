@@ -42,7 +42,7 @@ final class Fixture {
         prefix = "t\(String(UInt32.random(in: 0x100_0000 ... .max), radix: 36))"
         path = "\(shared.path)/\(prefix)"
         try Kernel.open("/", [.directory]).makeDirectory(path, mode: 0o700)
-        try write("config.json", "{\"idRegistry\": \"\(shared.path)/ids\"}")
+        try write("config.json", "{\"idRegistry\": \"\(shared.path)/ids\", \"disk\": \"none\"}")
         // Hard links: a template is never written to, so all tests can have the same files. Its lock is each test's own.
         try sh(
             """

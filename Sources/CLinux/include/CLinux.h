@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/bpf.h>
+#include <linux/btrfs.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/filter.h>
@@ -56,7 +57,7 @@ CTR_VALUE(O_NOATIME, __O_NOATIME);
 CTR_VALUE(AT_EMPTY_PATH, 0x1000); CTR_VALUE(AT_SYMLINK_NOFOLLOW, 0x100); CTR_VALUE(AT_SYMLINK_FOLLOW, 0x400);
 CTR_VALUE(AT_REMOVEDIR, 0x200); CTR_VALUE(AT_RECURSIVE, 0x8000); CTR_VALUE(AT_FDCWD, -100);
 CTR_VALUE(AT_NO_AUTOMOUNT, 0x800);
-CTR_VALUE(MNT_DETACH, 2);
+CTR_VALUE(MNT_DETACH, 2); CTR_VALUE(UMOUNT_NOFOLLOW, 8);
 CTR_VALUE(P_PID, 1); CTR_VALUE(P_PIDFD, 3);
 CTR_VALUE(F_ADD_SEALS, 1033); CTR_VALUE(F_GET_SEALS, 1034); CTR_VALUE(F_SETPIPE_SZ, 1031);
 CTR_VALUE(F_SEAL_SEAL, 1); CTR_VALUE(F_SEAL_SHRINK, 2); CTR_VALUE(F_SEAL_GROW, 4); CTR_VALUE(F_SEAL_WRITE, 8);
@@ -449,6 +450,79 @@ static inline long ctr_timerfd_set(int fd, int64_t milliseconds) {
 // Declared here: malloc.h hides it from Swift's view of Glibc.
 extern int malloc_trim(size_t pad);
 static inline long ctr_malloc_trim(void) { return malloc_trim(0); }
+
+// ---- disks: loop devices and btrfs, whose arguments are structs of many fields and fixed arrays ------------------
+static inline long ctr_loop_get_free(int control) { return ctr_ret(ioctl(control, LOOP_CTL_GET_FREE)); }
+static inline long ctr_loop_configure(int loop, int file, uint32_t flags, const char *name) {
+    struct loop_config config;
+    memset(&config, 0, sizeof config);
+    config.fd = (uint32_t)file;
+    config.info.lo_flags = flags;
+    strncpy((char *)config.info.lo_file_name, name, LO_NAME_SIZE - 1);
+    return ctr_ret(ioctl(loop, LOOP_CONFIGURE, &config));
+}
+static inline long ctr_loop_status(int loop, struct loop_info64 *info) {
+    return ctr_ret(ioctl(loop, LOOP_GET_STATUS64, info));
+}
+static inline long ctr_loop_set_capacity(int loop) { return ctr_ret(ioctl(loop, LOOP_SET_CAPACITY)); }
+static inline long ctr_loop_set_direct_io(int loop, int on) { return ctr_ret(ioctl(loop, LOOP_SET_DIRECT_IO, (long)on)); }
+CTR_CONST(LO_FLAGS_AUTOCLEAR);
+
+static inline long ctr_btrfs_name_v1(int fd, unsigned long request, int argument, const char *name) {
+    struct btrfs_ioctl_vol_args args;
+    memset(&args, 0, sizeof args);
+    args.fd = argument;
+    strncpy(args.name, name, BTRFS_PATH_NAME_MAX);
+    return ctr_ret(ioctl(fd, request, &args));
+}
+static inline long ctr_btrfs_subvolume_create(int parent, const char *name) {
+    return ctr_btrfs_name_v1(parent, BTRFS_IOC_SUBVOL_CREATE, 0, name);
+}
+static inline long ctr_btrfs_subvolume_delete(int parent, const char *name) {
+    return ctr_btrfs_name_v1(parent, BTRFS_IOC_SNAP_DESTROY, 0, name);
+}
+static inline long ctr_btrfs_snapshot(int source, int parent, const char *name, int read_only) {
+    struct btrfs_ioctl_vol_args_v2 args;
+    memset(&args, 0, sizeof args);
+    args.fd = source;
+    args.flags = read_only ? BTRFS_SUBVOL_RDONLY : 0;
+    strncpy(args.name, name, BTRFS_SUBVOL_NAME_MAX);
+    return ctr_ret(ioctl(parent, BTRFS_IOC_SNAP_CREATE_V2, &args));
+}
+// amount: as `btrfs filesystem resize` takes it.
+static inline long ctr_btrfs_resize(int fd, const char *amount) {
+    return ctr_btrfs_name_v1(fd, BTRFS_IOC_RESIZE, 0, amount);
+}
+static inline long ctr_btrfs_sync(int fd) { return ctr_ret(ioctl(fd, BTRFS_IOC_SYNC)); }
+static inline long ctr_btrfs_subvolume_info(int fd, struct btrfs_ioctl_get_subvol_info_args *info) {
+    return ctr_ret(ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, info));
+}
+static inline long ctr_btrfs_device_info(int fd, uint64_t device, uint64_t *used, uint64_t *total) {
+    struct btrfs_ioctl_dev_info_args args;
+    memset(&args, 0, sizeof args);
+    args.devid = device;
+    long r = ctr_ret(ioctl(fd, BTRFS_IOC_DEV_INFO, &args));
+    *used = args.bytes_used;
+    *total = args.total_bytes;
+    return r;
+}
+static inline long ctr_btrfs_scrub(int fd, uint64_t device, int read_only, struct btrfs_scrub_progress *progress) {
+    struct btrfs_ioctl_scrub_args args;
+    memset(&args, 0, sizeof args);
+    args.devid = device;
+    args.end = UINT64_MAX;
+    args.flags = read_only ? BTRFS_SCRUB_READONLY : 0;
+    long r = ctr_ret(ioctl(fd, BTRFS_IOC_SCRUB, &args));
+    *progress = args.progress;
+    return r;
+}
+// Gives the blocks of free extents of at least `minimum` bytes back; returns how many bytes in `trimmed`.
+static inline long ctr_fitrim(int fd, uint64_t minimum, uint64_t *trimmed) {
+    struct fstrim_range range = {0, UINT64_MAX, minimum};
+    long r = ctr_ret(ioctl(fd, FITRIM, &range));
+    *trimmed = range.len;
+    return r;
+}
 
 #pragma clang assume_nonnull end
 #endif

@@ -25,6 +25,7 @@ struct CreateCommand: Verb {
     @OptionGroup(title: "General") var general: GeneralOptions
     @OptionGroup(title: "Boot") var boot: BootOptions
     @OptionGroup(title: "Resources") var resources: ResourceOptions
+    @OptionGroup(title: "Disk") var disk: DiskOptions
     @OptionGroup(title: "System") var system: SystemOptions
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: "Its name: 1 to 63 of a-z, 0-9, '.', '_', '-'.")
@@ -34,7 +35,7 @@ struct CreateCommand: Verb {
 
     func options() throws(CtrError) -> VPSOptions {
         var options = VPSOptions()
-        let given = identity.given + general.given + boot.given + resources.given + system.given
+        let given = identity.given + general.given + boot.given + resources.given + disk.given + system.given
         for (option, value) in given { try options.take(option, value) }
         return options
     }

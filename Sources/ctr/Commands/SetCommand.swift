@@ -27,6 +27,7 @@ struct SetCommand: Verb {
     @OptionGroup(title: "General") var general: GeneralOptions
     @OptionGroup(title: "Boot") var boot: BootOptions
     @OptionGroup(title: "Resources") var resources: ResourceOptions
+    @OptionGroup(title: "Disk") var disk: DiskOptions
     @OptionGroup(title: "System") var system: SystemOptions
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: "The VPS.", completion: Completions.vpsNames)
@@ -36,9 +37,12 @@ struct SetCommand: Verb {
 
     func options() throws(CtrError) -> VPSOptions {
         var options = VPSOptions()
-        let given = identity.given + general.given + boot.given + resources.given + system.given
+        let given = identity.given + general.given + boot.given + resources.given + disk.given + system.given
         if given.isEmpty, unset.isEmpty {
             throw CtrError(.usage, "set: nothing to change (ctr set --help shows the options)")
+        }
+        if !disk.given.isEmpty {
+            throw CtrError(.usage, "set: a disk is given another size by ctr disk resize \(name) SIZE")
         }
         for (option, value) in given { try options.take(option, value) }
         return options

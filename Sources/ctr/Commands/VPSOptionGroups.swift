@@ -100,19 +100,28 @@ struct ResourceOptions: ParsableArguments {
     @Option(help: ArgumentHelp("A limit of setrlimit(2): nofile=1024:4096 (repeat).", valueName: "name=soft[:hard]"))
     var ulimit: [String] = []
 
-    @Option(
-        help: ArgumentHelp("Its disk: none is a directory of the host's file system.", valueName: "none"),
-        completion: .list(["none"]))
-    var disk: String?
-
     var given: [GivenOption] {
-        option("--disk", disk) + option("--cpus", cpus) + option("--cpu-weight", cpuWeight)
+        option("--cpus", cpus) + option("--cpu-weight", cpuWeight)
             + option("--cpuset", cpuset)
             + option("--memory", memory) + option("--memory-high", memoryHigh) + option("--swap", swap)
             + option("--pids", pids) + option("--io-read-bps", ioReadBps)
             + option("--io-write-bps", ioWriteBps) + option("--io-read-iops", ioReadIops)
             + option("--io-write-iops", ioWriteIops) + option("--ulimit", ulimit)
     }
+}
+
+/// Where what it writes lies.
+struct DiskOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Its disk: the size of an image of its own, or none: a directory of the host's file system.",
+            valueName: "size|none"),
+        completion: .list(["none", "10G"]))
+    var disk: String?
+    @Flag(inversion: .prefixedNo, help: "Take all of the image's space from the host at once.")
+    var thick: Bool?
+
+    var given: [GivenOption] { option("--disk", disk) + option("--thick", thick) }
 }
 
 /// What it sees of the host, and what it may do.

@@ -1,0 +1,150 @@
+internal import Cgroups
+internal import Kernel
+internal import Model
+internal import Storage
+
+/// The disk of a kept VPS in the hands of a verb, whether it runs or not: nobody starts, changes or destroys the VPS while
+/// this lives. What a crash left half done on the disk is finished or undone first.
+final class DiskHold {
+    let files: VPSFiles
+    let lock: VerbLock
+    private(set) var config: VPSConfig
+    let data: SnapshotData
+    /// The state of a VPS that runs.
+    let running: VPSState?
+    /// Keeps the image of one that does not run attached.
+    private let attached: AttachedDisk?
+
+    /// - Throws: `notFound`, `busy`; `failed` for an ephemeral VPS.
+    static func take(_ name: String, on host: Host) throws(CtrError) -> DiskHold {
+        let files = try VPSFiles(name, host: host)
+        guard let known = try files.config() else { throw VPSFiles.unknown(name) }
+        if known.ephemeral {
+            throw CtrError(.failed, "VPS \(name): ephemeral, its disk goes with it (run --keep keeps it)")
+        }
+        return try DiskHold(files, VerbLock.take(files))
+    }
+
+    /// With the VPS's lock held.
+    init(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) {
+        self.files = files
+        self.lock = lock
+        guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(files.name) }
+        self.config = config
+        let running = try RunningInit.find(files)?.state
+        self.running = running
+        if running == nil, let state = try files.stateDirectory(), try Locks.hasSupervisor(state, of: files.name) {
+            throw CtrError(.busy, "VPS \(files.name): its supervisor is at work on it, try again")
+        }
+        guard let disk = config.disk, let image = files.image(config, in: lock.directory) else {
+            attached = nil
+            data = SnapshotData(top: lock.directory, isImage: false, of: files.name)
+            try finishWork()
+            return
+        }
+        let found: AttachedDisk
+        if let running {
+            guard let loop = running.loop, let used = try image.inUse(loop: loop) else {
+                throw CtrError(
+                    .busy, "disk of VPS \(files.name): its loop device has gone (the VPS has just ended, try again)")
+            }
+            found = used
+        } else {
+            found = try image.open(disk)
+        }
+        attached = found
+        data = SnapshotData(top: try found.openTop(), isImage: true, of: files.name)
+        try finishWork()
+    }
+
+    /// A detached mount that holds a snapshot's `upper`.
+    func mount(_ id: String) throws(CtrError) -> SharedFD {
+        if let attached { return try attached.mountSnapshot(id) }
+        let directory = try data.open(id)
+        return try describing("disk of VPS \(files.name)") { () throws(SysError) in
+            SharedFD(try directory.fd.cloneMount())
+        }
+    }
+
+    /// config.json, replaced whole.
+    func write(_ change: (inout VPSConfig) -> Void) throws(CtrError) {
+        change(&config)
+        try VPSFiles.write(config, "config.json", in: lock.directory, of: files.name, durable: true)
+    }
+
+    // MARK: snapshots
+
+    func tree() throws(CtrError) -> SnapshotTree { try files.snapshots(in: lock.directory) }
+
+    func write(_ tree: SnapshotTree) throws(CtrError) {
+        try VPSFiles.write(tree, VPSFiles.snapshotsFile, in: lock.directory, of: files.name, durable: true)
+    }
+
+    func snapshot(_ name: String) throws(CtrError) -> Snapshot {
+        guard let found = try tree().named(name) else {
+            throw CtrError(
+                .notFound,
+                "snapshot \(name.escaped) of VPS \(files.name): no such snapshot (see ctr snapshot list \(files.name))")
+        }
+        return found
+    }
+
+    /// Says what is about to be done, does it, and says that it is done.
+    func work(_ work: DiskWork) throws(CtrError) {
+        try write { $0.diskWork = work }
+        try finish(work)
+    }
+
+    private func finishWork() throws(CtrError) {
+        guard let work = config.diskWork else { return }
+        switch work.verb {
+        case .delete, .revert: try finish(work)
+        case .snapshot:
+            // Of which only the id is known: it never was one.
+            try data.remove(work.id)
+            try write { $0.diskWork = nil }
+        }
+        EventLog(files.host).append(.recovered, vps: files.name)
+    }
+
+    private func finish(_ work: DiskWork) throws(CtrError) {
+        var tree = try tree()
+        switch work.verb {
+        case .snapshot: return
+        case .delete:
+            try data.remove(work.id)
+            tree.remove(work.id)
+        case .revert:
+            try data.revert(to: work.id)
+            tree.current = work.id
+        }
+        try write(tree)
+        let old = tree.snapshots.first { $0.id == work.id }?.config
+        try write { config in
+            if work.verb == .revert, work.withConfig, let old { config.takeBack(old) }
+            config.diskWork = nil
+        }
+    }
+}
+
+extension VPSFiles {
+    static let snapshotsFile = "snapshots.json"
+
+    /// All snapshots of a VPS; none where it never had one.
+    func snapshots(in directory: SharedFD) throws(CtrError) -> SnapshotTree {
+        try VPSFiles.read(VPSFiles.snapshotsFile, in: directory, of: name) ?? SnapshotTree()
+    }
+}
+
+extension VPSConfig {
+    /// The configuration of an earlier moment, but for what the VPS is by now: its name, its ids, the size of its disk.
+    fileprivate mutating func takeBack(_ old: VPSConfig) {
+        let now = self
+        self = old
+        name = now.name
+        idRange = now.idRange
+        disk = now.disk
+        created = now.created
+        protected = now.protected
+    }
+}

@@ -1,0 +1,169 @@
+public import Kernel
+public import Model
+
+/// The data of a VPS's disk and of its snapshots, side by side below one directory:
+///
+///     in an image       root/  a subvolume      snapshots/ID/  read-only subvolumes
+///     in a directory    disk/                   snapshots/ID/  copies, of shared blocks where the file system can
+///
+/// each with `upper` and `work`. Every step here may be done again after a crash.
+public struct SnapshotData: Sendable {
+    /// The top of the image's file system, or the VPS's own directory.
+    public let top: SharedFD
+    public let isImage: Bool
+    let what: String
+
+    public init(top: SharedFD, isImage: Bool, of vps: String) {
+        self.top = top
+        self.isImage = isImage
+        what = "disk of VPS \(vps)"
+    }
+
+    private var live: String { isImage ? DiskImage.root : "disk" }
+    private var fresh: String { "\(live).new" }
+
+    /// Takes a snapshot. In an image this is one step of the kernel's whatever the size, and what has been written is in
+    /// it; a directory is copied, and must stand still meanwhile.
+    public func take(_ id: String) throws(CtrError) {
+        if !isImage { return try copy(live, in: top, to: id, in: snapshots()) }
+        let snapshots = try snapshots()
+        try step { () throws(SysError) in
+            let source = SharedFD(try top.fd.open(live, [.directory, .noFollow]))
+            try snapshots.fd.snapshot(of: source, id, readOnly: true)
+        }
+    }
+
+    /// Removes a snapshot's data; nothing there is no error.
+    public func remove(_ id: String) throws(CtrError) {
+        let snapshots = try snapshots()
+        for name in [id, ".\(id).new"] { try remove(name, in: snapshots) }
+    }
+
+    /// Puts a snapshot's data in the place of the VPS's own, which are lost; the snapshot stays. The VPS must not run.
+    public func revert(to id: String) throws(CtrError) {
+        let snapshots = try snapshots()
+        try remove(fresh, in: top)
+        if isImage {
+            try step { () throws(SysError) in
+                let source = SharedFD(try snapshots.fd.open(id, [.directory, .noFollow]))
+                try top.fd.snapshot(of: source, fresh, readOnly: false)
+            }
+        } else {
+            try copy(id, in: snapshots, to: fresh, in: top)
+        }
+        try step { () throws(SysError) in
+            try top.fd.rename(fresh, to: top.fd, live, exchange: true)
+            try top.fd.sync()
+        }
+        try remove(fresh, in: top)
+    }
+
+    /// The directory with `upper` of a snapshot, or of the disk as it is.
+    /// - Throws: `io` where the data have gone.
+    public func open(_ id: String?) throws(CtrError) -> SharedFD {
+        guard let id else { return try step { () throws(SysError) in SharedFD(try top.fd.open(live, .directory)) } }
+        let snapshots = try snapshots()
+        return try step { () throws(SysError) in SharedFD(try snapshots.fd.open(id, [.directory, .noFollow])) }
+    }
+
+    /// Bytes that each of these snapshots holds and nothing else does: what its deletion would give back.
+    public func exclusive(_ ids: [String]) throws(CtrError) -> [Int64?] {
+        if ids.isEmpty { return [] }
+        let snapshots = try snapshots()
+        if !isImage {
+            return try ids.map { (id) throws(CtrError) in try TreeSize.allocated(open(id), what) }
+        }
+        var output: SharedFD?
+        let paths = ids.map { "\(snapshots.fd.pathForOthers)/\($0)" }
+        let tool = try Tool.reading(
+            "btrfs", package: "btrfs-progs", ["filesystem", "du", "--raw", "-s"] + paths, scratch: scratch(),
+            output: &output)
+        let text = try step { () throws(SysError) in try output!.fd.readAll(limit: 1 << 20) }
+        try tool.finish(.io)
+        // Total  Exclusive  Set shared  Filename
+        let lines = String(decoding: text, as: UTF8.self).split(separator: "\n").dropFirst()
+        let sizes = lines.map { line in line.split(separator: " ").dropFirst().first.flatMap { Int64($0) } }
+        return ids.indices.map { $0 < sizes.count ? sizes[$0] : nil }
+    }
+
+    /// Bytes that the disk has in all, and that are free for the VPS; of an image only.
+    public func space() throws(CtrError) -> FileSystemStatus? {
+        isImage ? try step { () throws(SysError) in try top.fd.fileSystemStatus() } : nil
+    }
+
+    // MARK: steps
+
+    private func snapshots() throws(CtrError) -> SharedFD {
+        try step { () throws(SysError) in SharedFD(try top.fd.ensureDirectory(DiskImage.snapshots, mode: 0o700)) }
+    }
+
+    private func scratch() throws(CtrError) -> SharedFD {
+        try step { () throws(SysError) in SharedFD(try Kernel.open("/tmp", .directory)) }
+    }
+
+    private func remove(_ name: String, in parent: SharedFD) throws(CtrError) {
+        if !isImage { return try step { () throws(SysError) in try parent.fd.removeTree(name) } }
+        try step { () throws(SysError) in
+            do throws(SysError) { try parent.fd.deleteSubvolume(name) } catch  where error.errno == Errno.noEntry {}
+        }
+    }
+
+    /// Under a name of its own until it is whole. cp(1) keeps what an overlay's layer is made of: whiteouts, attributes,
+    /// links, holes, owners; nothing is followed.
+    private func copy(_ name: String, in parent: SharedFD, to new: String, in target: SharedFD) throws(CtrError) {
+        let unfinished = ".\(new).new"
+        try remove(unfinished, in: target)
+        let source = try step { () throws(SysError) in SharedFD(try parent.fd.open(name, [.directory, .noFollow])) }
+        let place = try step { () throws(SysError) in
+            try target.fd.makeDirectory(unfinished, mode: 0o700)
+            let place = SharedFD(try target.fd.open(unfinished, [.directory, .noFollow]))
+            let mask = CurrentProcess.setFileModeMask(0)
+            defer { CurrentProcess.setFileModeMask(mask) }
+            try place.fd.makeDirectory("work", mode: 0o755)
+            return place
+        }
+        let tool = try Tool(
+            "cp", package: "coreutils",
+            ["-a", "--reflink=auto", "--", "\(source.fd.pathForOthers)/upper", place.fd.pathForOthers], scratch: target)
+        try tool.finish(.cannotCreate)
+        try step { () throws(SysError) in
+            try place.fd.syncFileSystem()
+            try target.fd.rename(unfinished, to: target.fd, new, replace: false)
+            try target.fd.sync()
+        }
+    }
+
+    private func step<T>(_ body: () throws(SysError) -> T) throws(CtrError) -> T { try describing(what, body) }
+}
+
+/// What a tree takes on its file system.
+enum TreeSize {
+    /// Bytes of allocated blocks of all files, a file of several names once. Files that go away meanwhile don't count.
+    static func allocated(_ root: SharedFD, _ what: String) throws(CtrError) -> Int64 {
+        try describing(what) { () throws(SysError) in
+            var seen: Set<UInt64> = []
+            return try allocated(root, &seen, depth: 0)
+        }
+    }
+
+    private static func allocated(
+        _ directory: SharedFD, _ seen: inout Set<UInt64>, depth: Int
+    ) throws(SysError) -> Int64 {
+        // Deeper than any path that the kernel takes.
+        guard depth < 2048 else { return 0 }
+        var sum: Int64 = 0
+        for entry in try directory.fd.entries() {
+            do throws(SysError) {
+                let file = SharedFD(try directory.fd.open(entry.name, [.path, .noFollow]))
+                let status = try file.fd.status()
+                if status.links > 1, status.type != .directory, !seen.insert(status.inode).inserted { continue }
+                sum += status.allocated
+                if status.type == .directory {
+                    let child = SharedFD(try directory.fd.open(entry.name, [.directory, .noFollow]))
+                    sum += try allocated(child, &seen, depth: depth + 1)
+                }
+            } catch  where error.errno == Errno.noEntry || error.errno == Errno.notDirectory {}
+        }
+        return sum
+    }
+}

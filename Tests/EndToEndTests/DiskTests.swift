@@ -1,0 +1,172 @@
+import Glibc
+import Kernel
+import Testing
+
+/// What this host lacks for disk images; nil: nothing.
+enum Disks {
+    static let lack: String? = {
+        if ToolProcess.find("mkfs.btrfs") == nil { return "no mkfs.btrfs (install the package btrfs-progs)" }
+        if (try? Kernel.open("/dev/loop-control", [.readWrite])) == nil { return "no loop devices" }
+        let known = (try? Kernel.open("/proc/filesystems", [.readOnly]).readAll()) ?? []
+        return String(decoding: known, as: UTF8.self).contains("btrfs") ? nil : "no btrfs in this kernel"
+    }()
+}
+
+/// `--disk SIZE`: see docs/disks.md.
+@Suite(.enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? ""))) struct DiskTests {
+    @Test func hasTheSizePromisedAndTakesWhatIsWritten() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server("--disk", "512M")
+            let image = "\(f.root)/vps/\(n)/disk.img"
+            #expect(try Kernel.open(image, [.readOnly]).status().size == 512 << 20)
+            #expect(try f.allocated(image) < 64 << 20)
+            let blocks = try f.ctr("exec", n, "--", "stat", "-f", "-c", "%b %S", "/").succeeds().out
+                .split { !$0.isNumber }.compactMap { Int($0) }
+            #expect(blocks.count == 2 && blocks[0] * blocks[1] == 512 << 20, "\(blocks)")
+            try f.ctr("exec", n, "--", "sh", "-c", "echo kept > /root/x").succeeds()
+            try f.ctr("stop", n).succeeds()
+            #expect(try f.loops() == [])
+            #expect(try f.ctr("exec", n, "--offline", "--", "cat", "/root/x").succeeds().out == "kept\n")
+            try f.ctr("start", n).succeeds()
+            #expect(try f.ctr("exec", n, "--", "cat", "/root/x").succeeds().out == "kept\n")
+            // The supervisor's death does not take the disk along.
+            kill(try f.number("supervisor", n), SIGKILL)
+            #expect(try f.ctr("exec", n, "--", "cat", "/root/x").succeeds().out == "kept\n")
+            try f.ctr("kill", n).succeeds()
+            #expect(until(10) { (try? f.loops()) == [] })
+        }
+    }
+
+    @Test func aFullDiskIsThatOfOneVPSAlone() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server("--disk", "128M")
+            let other = try f.server("--disk", "128M", name: "b")
+            let full = try f.ctr("exec", n, "--", "sh", "-c", "dd if=/dev/zero of=/root/big bs=1M count=200", timeout: 120)
+            #expect(full.status != 0 && full.err.contains("No space left"), "\(full.both)")
+            try f.ctr("exec", other, "--", "sh", "-c", "dd if=/dev/zero of=/root/big bs=1M count=8 && sync").succeeds()
+            try f.ctr("exec", n, "--", "rm", "/root/big").succeeds()
+            try f.ctr("exec", n, "--", "sh", "-c", "echo room > /root/x && sync").succeeds()
+        }
+    }
+
+    @Test func deletedBlocksGoBackToTheHost() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server("--disk", "512M")
+            let image = "\(f.root)/vps/\(n)/disk.img"
+            try f.ctr("exec", n, "--", "sh", "-c", "dd if=/dev/urandom of=/root/big bs=1M count=100; sync").succeeds()
+            #expect(try f.allocated(image) > 100 << 20)
+            try f.ctr("exec", n, "--", "sh", "-c", "rm /root/big; sync").succeeds()
+            // Discards come by and by, when the file system has made up its mind.
+            #expect(until(150) { (try? f.allocated(image)).map { $0 < 60 << 20 } ?? false })
+        }
+    }
+
+    @Test func aThickDiskIsAllThereAtOnce() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server("--disk", "256M", "--thick")
+            let image = "\(f.root)/vps/\(n)/disk.img"
+            #expect(try f.allocated(image) >= 256 << 20)
+            try f.ctr("exec", n, "--", "sh", "-c", "dd if=/dev/zero of=/root/big bs=1M count=50; sync; rm /root/big; sync")
+                .succeeds()
+            try f.ctr("stop", n).succeeds()
+            #expect(try f.allocated(image) >= 256 << 20)
+            let m = f.name("huge")
+            let refused = try f.ctr("create", m, "--template", "minimal", "--disk", "900T", "--thick")
+            #expect(refused.status == 73 && !f.exists("root/vps/\(m)"), "\(refused.both)")
+        }
+    }
+
+    @Test func badSizesMakeNothing() throws {
+        try Fixture.with { (f) throws in
+            for size in ["0", "1M", "-1", "many", "10G10"] {
+                let refused = try f.ctr("create", f.name(), "--template", "minimal", "--disk=\(size)")
+                #expect(refused.status == 64 && refused.err.contains("--disk"), "\(size): \(refused.both)")
+            }
+            #expect(!f.exists("root/vps/\(f.name())"))
+        }
+    }
+
+    @Test func anEphemeralVPSMayHaveOne() throws {
+        try Fixture.with { (f) throws in
+            let out = try f.ctr("run", "--disk", "256M", "minimal", "stat", "-f", "-c", "%S", "/").succeeds()
+            #expect(out.out == "4096\n")
+            #expect(try f.loops() == [])
+        }
+    }
+
+    /// Nothing is mounted of what is not as ctr left it, and nothing written to it.
+    @Test(arguments: [
+        ("truncate -s 100M disk.img", 78, "cut off"),
+        ("truncate -s 256M other; mv other disk.img", 78, "no btrfs"),
+        ("mkfs.ext4 -q -F disk.img", 78, "no btrfs"),
+        ("head -c 65536 /dev/zero | dd of=disk.img bs=65536 seek=1 conv=notrunc 2>/dev/null", 78, "no btrfs"),
+        ("rm disk.img; ln -s /dev/sda disk.img", 74, "symbolic"),
+        ("rm disk.img; mkfifo disk.img", 78, "regular"),
+        ("ln disk.img other", 78, "names"),
+        ("rm disk.img", 78, "missing"),
+    ])
+    func aDamagedImageIsRefused(damage: String, status: Int32, word: String) throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--disk", "256M").succeeds()
+            try f.sh("cd root/vps/\(n) && \(damage)").succeeds()
+            let refused = try f.ctr("start", n)
+            #expect(refused.status == status && refused.err.contains(word), "\(refused.both)")
+            #expect(try f.loops() == [])
+            #expect(try f.state(n) == "stopped")
+        }
+    }
+
+    /// Zeros in its trees, so that the superblock alone looks well.
+    @Test func aBrokenFileSystemIsAClearError() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--disk", "256M").succeeds()
+            try f.sh(
+                "cd root/vps/\(n) && head -c 200M /dev/zero | dd of=disk.img bs=1M seek=1 conv=notrunc 2>/dev/null"
+            ).succeeds()
+            let refused = try f.ctr("start", n)
+            #expect(refused.status == 74 && refused.err.contains("damaged"), "\(refused.both)")
+            #expect(try f.loops() == [])
+        }
+    }
+
+    @Test func anImageInUseByAnotherIsBusy() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--disk", "256M").succeeds()
+            let holder = try f.startScript("exec 9>>root/vps/\(n)/disk.img; flock -n 9 && exec sleep 60")
+            defer { try? holder.signal(SIGKILL) }
+            _ = until(5) { (try? f.sh("! flock -n root/vps/\(n)/disk.img true").status) == 0 }
+            let refused = try f.ctr("start", n)
+            #expect(refused.status == 75 && refused.err.contains("in use"), "\(refused.both)")
+        }
+    }
+
+    @Test func aCreateThatWasKilledBeforeTheLastStepLeavesAWholeDisk() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--disk", "256M").succeeds()
+            try f.sh("cd root/vps/\(n) && mv disk.img .disk.img.new").succeeds()
+            try f.ctr("start", n).succeeds()
+            #expect(f.exists("root/vps/\(n)/disk.img"))
+            // And without config.json it is a leftover, but only by that name.
+            try f.ctr("kill", n).succeeds()
+            try f.sh("cd root/vps/\(n) && rm -r config.json last.json log && mv disk.img .disk.img.new").succeeds()
+            try f.ctr("host", "recover").succeeds()
+            #expect(!f.exists("root/vps/\(n)"))
+        }
+    }
+}
+
+extension Fixture {
+    /// Bytes that a file takes on the host's disk.
+    func allocated(_ path: String) throws -> Int {
+        Int(try sh("stat -c '%b' '\(path)'").succeeds().lines[0])! * 512
+    }
+
+    /// Loop devices that belong to this test.
+    func loops() throws -> [String] {
+        try sh("losetup -l -n -O BACK-FILE").succeeds().lines.filter { $0.contains(path) }
+    }
+}
