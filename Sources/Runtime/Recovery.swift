@@ -11,7 +11,7 @@ public struct Recovery: Sendable {
 
     /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
     public func sweepAll() throws(CtrError) -> [String] {
-        let mended = try VPSList.each(on: host) { (name) throws(CtrError) in 
+        let mended = try VPSList.each(on: host) { (name) throws(CtrError) in
             let mended = try sweep(name)
             return try mendDisk(name) || mended ? name : nil
         }
