@@ -46,6 +46,34 @@ extension ProcFiles {
 
     private static func pad(_ hex: String) -> String { hex.utf8.count < 2 ? "0\(hex)" : hex }
 
+    /// The number of a process's parent; 0 where that is in no namespace of ours.
+    public static func parent(of pid: Int32) throws(SysError) -> Int32 {
+        let text = try open("/proc/\(pid)/stat", .readOnly).read(upTo: 1024)
+        // As in startTime(of:).
+        guard let end = text.lastIndex(of: UInt8(ascii: ")")), case let fields = text[end...].split(separator: 32),
+            fields.count > 2, let parent = Int32(String(decoding: fields[2], as: UTF8.self))
+        else { throw SysError("read", Errno.proto, "/proc/\(pid)/stat") }
+        return parent
+    }
+
+    /// Whether a process that was cloned has executed a program since, also when it has ended by now and is not reaped: the
+    /// flag PF_FORKNOEXEC of proc_pid_stat(5), which the kernel takes away before it closes what is close-on-exec.
+    public static func hasExecuted(_ pid: Int32) throws(SysError) -> Bool {
+        let text = try open("/proc/\(pid)/stat", .readOnly).read(upTo: 1024)
+        guard let end = text.lastIndex(of: UInt8(ascii: ")")), case let fields = text[end...].split(separator: 32),
+            fields.count > 7, let flags = UInt64(String(decoding: fields[7], as: UTF8.self))
+        else { throw SysError("read", Errno.proto, "/proc/\(pid)/stat") }
+        return flags & 0x40 == 0
+    }
+
+    /// The numbers of a process in this pid namespace and those below it, down to its own.
+    public static func namespacePIDs(of pid: Int32) throws(SysError) -> [Int32] {
+        let text = try open("/proc/\(pid)/status", .readOnly).readAll(limit: 65536)
+        guard let line = text.split(separator: 10).first(where: { $0.starts(with: "NSpid:".utf8) }) else { return [] }
+        return line.dropFirst(6).split(whereSeparator: { $0 == 9 || $0 == 32 })
+            .compactMap { Int32(String(decoding: $0, as: UTF8.self)) }
+    }
+
     /// The words of a process's command line, at most 4096 bytes of it.
     public static func commandLine(of pid: Int32) throws(SysError) -> [String] {
         try open("/proc/\(pid)/cmdline", [.readOnly]).read(upTo: 4096).split(separator: 0)

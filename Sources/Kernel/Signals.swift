@@ -48,6 +48,13 @@ extension CurrentProcess {
     /// Writes to a closed pipe fail with EPIPE instead of ending this process.
     public static func ignoreBrokenPipes() { _ = ctr_set_signal_ignored(SIGPIPE) }
 
+    /// Whether a signal that is blocked has come. The corresponding call is `sigpending(2)`.
+    public static func hasPending(_ signal: Int32) -> Bool {
+        var set = sigset_t()
+        sigpending(&set)
+        return sigismember(&set, signal) == 1
+    }
+
     /// Children that end wait to be reaped. Where the caller ignored SIGCHLD they would vanish, and waiting for them fail
     /// with ECHILD.
     public static func keepEndedChildren() { _ = ctr_set_signal_default(SIGCHLD) }

@@ -55,9 +55,10 @@ public struct ToolProcess: ~Copyable {
     /// signal mask. ENOENT where there is no such program.
     /// - Parameter name: a path, or a name for ``find(_:)``.
     /// - Parameter arguments: those after argv[0].
+    /// - Parameter handed: an open file that the program finds as descriptor 3, see ``FD/handedOver()``.
     public init(
         _ name: String, _ arguments: [String], environment: [String] = cleanEnvironment, stdin: Stream = .null,
-        stdout: Stream = .null, stderr: Stream = .inherited
+        stdout: Stream = .null, stderr: Stream = .inherited, handed: SharedFD? = nil
     ) throws(SysError) {
         guard let path = ToolProcess.find(name) else { throw SysError("execve", ENOENT, name) }
         var actions = posix_spawn_file_actions_t()
@@ -75,7 +76,13 @@ public struct ToolProcess: ~Copyable {
             try check(-Int(posix_spawn_file_actions_adddup2(&actions, source.rawValue, Int32(target))), "posix_spawn")
             held.append(SharedFD(source))
         }
-        try check(ctr_spawn_close_from(&actions, 3), "posix_spawn")
+        if let handed {
+            // Above 3, as those before.
+            let source = try handed.fd.duplicate(minimum: 4)
+            try check(-Int(posix_spawn_file_actions_adddup2(&actions, source.rawValue, 3)), "posix_spawn")
+            held.append(SharedFD(source))
+        }
+        try check(ctr_spawn_close_from(&actions, handed == nil ? 3 : 4), "posix_spawn")
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -131,6 +138,13 @@ extension FD {
     /// A descriptor of its own for standard input, output or error (0, 1, 2); one that is closed becomes /dev/null.
     public static func standard(_ number: Int32) throws(SysError) -> FD {
         try duplicateStandard(number)
+    }
+
+    /// The open file that whoever started this program handed over as descriptor 3; this is its only owner. EBADF where
+    /// there is none. To be called before anything else is opened, or where one is known to be there.
+    public static func handedOver() throws(SysError) -> FD {
+        try check(ctr_fcntl(3, Int32(CTR_F_SETFD), Int(CTR_FD_CLOEXEC)), "fcntl", "descriptor 3")
+        return FD(owning: 3)
     }
 }
 

@@ -32,6 +32,9 @@ public struct Join: Sendable {
     /// - Parameter target: the VPS's first process.
     public func start(_ target: borrowing ProcessHandle) throws(CtrError) -> StartedProcess {
         try requireOneThread()
+        guard namespaces.contains(.mount) else {
+            throw CtrError(.failed, "enter the VPS: it has no mount namespace of its own", step: "enter")
+        }
         var join = self
         if let userName {
             let pid = target.pid
@@ -74,9 +77,12 @@ public struct Join: Sendable {
             step = "join cgroup"
             for tasks in cgroup.joinFiles { try tasks.fd.writeAll([UInt8(ascii: "0")]) }
             step = "join namespaces"
+            let host = try open("/", [.path, .directory]).status()
             try pidfd.join(namespaces.subtracting(.pid))
             if namespaces.contains(.user) { try Identity.become(user: 0, group: 0, groups: []) }
             try CurrentProcess.changeDirectory("/")
+            step = "root of the VPS"
+            try open("/", [.path, .directory]).requireOther(than: host)
             step = "session keyring"
             try CurrentProcess.joinNewSessionKeyring()
             step = "open terminal"
@@ -106,5 +112,17 @@ public struct Join: Sendable {
             throw SysError("open", Errno.noDevice, "/dev/pts/ptmx")
         }
         return master
+    }
+}
+
+extension FD {
+    /// The second line of defence of whatever enters a VPS, should a process that is none, or is none yet, be taken for its
+    /// first: its root must not be the host's. EPERM where it is.
+    /// - Parameter host: of the host's root.
+    public borrowing func requireOther(than host: FileStatus) throws(SysError) {
+        let own = try status()
+        if own.device == host.device, own.inode == host.inode {
+            throw SysError("the host's root is not entered", Errno.perm, "/")
+        }
     }
 }

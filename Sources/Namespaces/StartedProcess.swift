@@ -85,6 +85,19 @@ public final class StartedProcess {
         done = true
     }
 
+    /// After ``execute()``: that its program was executed, and it was not killed before. Its end of the socket is closed in
+    /// both cases.
+    /// - Throws: `failed`.
+    public func requireExecuted() throws(CtrError) {
+        let pid = handle.pid
+        let executed = try describing("start of the VPS", code: .failed) { () throws(SysError) in
+            try ProcFiles.hasExecuted(pid)
+        }
+        if !executed {
+            throw CtrError(.failed, "start of the VPS: its first process was killed before it executed its program")
+        }
+    }
+
     /// A child that has ended can't be told anything; what it said before is still to be read. One that lives and was
     /// not told would wait for ever, and we for it.
     private func send(_ message: ParentMessage) throws(CtrError) {

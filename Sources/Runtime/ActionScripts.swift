@@ -10,7 +10,8 @@ internal import Model
 ///     post-stop   on the host, when all is given back       a failure is in the log
 ///
 /// On the host a script is executed as it is, with CTR_NAME, CTR_ROOT, CTR_STATE and CTR_ACTION in its environment; inside,
-/// the VPS's /bin/sh reads it from standard input. Each has five minutes.
+/// the VPS's /bin/sh reads it from standard input. Each has five minutes, and ends with all that it has started when they are
+/// over, when it fails, and when the ctr that runs it ends (see ``GuardedTool``).
 struct ActionScripts {
     enum Action: String {
         case preStart = "pre-start"
@@ -19,15 +20,24 @@ struct ActionScripts {
     }
 
     static let directoryName = "scripts"
-    private static let milliseconds: Int32 = 300_000
+    private static let milliseconds = 300_000
     private let files: VPSFiles
     /// Host paths with the directories' own descriptors.
     private let directories: [(path: String, fd: SharedFD)]
+    /// Throws where the start that a script is a part of is to be given up.
+    private let check: () throws(CtrError) -> Void
 
-    init(place: VPSPlace) throws(CtrError) { try self.init(files: place.files, directory: place.directory) }
+    init(
+        place: VPSPlace, check: @escaping () throws(CtrError) -> Void = { () throws(CtrError) in }
+    ) throws(CtrError) {
+        try self.init(files: place.files, directory: place.directory, check: check)
+    }
 
-    init(files: VPSFiles, directory: SharedFD) throws(CtrError) {
+    init(
+        files: VPSFiles, directory: SharedFD, check: @escaping () throws(CtrError) -> Void = { () throws(CtrError) in }
+    ) throws(CtrError) {
         self.files = files
+        self.check = check
         var found: [(String, SharedFD)] = []
         let global = try Settings.load().scripts ?? Settings.standardScripts
         if let fd = try? open(global, [.directory]) { found.append((global, SharedFD(fd))) }
@@ -47,9 +57,7 @@ struct ActionScripts {
                     "CTR_ACTION=\(action.rawValue)",
                 ]
             try execute("\(path)/\(action.rawValue)", action) { (output) throws(SysError) in
-                try ToolProcess(
-                    "\(path)/\(action.rawValue)", [], environment: environment, stdout: .file(output),
-                    stderr: .file(output))
+                try GuardedTool("\(path)/\(action.rawValue)", [], environment: environment, output: output)
             }
         }
     }
@@ -68,16 +76,21 @@ struct ActionScripts {
                 let script = SharedFD(try MemoryFile.make())
                 try script.fd.writeAll(try directory.fd.readFile(action.rawValue))
                 try MemoryFile.rewind(script.fd)
-                return try ToolProcess(
+                return try GuardedTool(
                     "/proc/self/exe",
                     [
                         "--root", host.root, "--state", host.state, "exec", "-u", "root", "-e", "CTR_NAME=\(name)",
                         "-e",
                         "CTR_ACTION=\(action.rawValue)", name, "--", "/bin/sh", "-s",
-                    ], environment: ToolProcess.cleanEnvironment + settings, stdin: .file(script),
-                    stdout: .file(output), stderr: .file(output))
+                    ], environment: ToolProcess.cleanEnvironment + settings, input: script, output: output)
             }
         }
+    }
+
+    /// Whether there is anything to run.
+    func has(_ action: Action) throws(CtrError) -> Bool {
+        for (path, directory) in directories where try has(action, in: directory, path) { return true }
+        return false
     }
 
     private func has(_ action: Action, in directory: SharedFD, _ path: String) throws(CtrError) -> Bool {
@@ -91,24 +104,36 @@ struct ActionScripts {
     }
 
     private func execute(
-        _ path: String, _ action: Action, _ start: (SharedFD) throws(SysError) -> ToolProcess
+        _ path: String, _ action: Action, _ start: (SharedFD) throws(SysError) -> GuardedTool
     ) throws(CtrError) {
         let what = "VPS \(files.name): action script \(path)"
         let output: SharedFD
         let status: ToolProcess.Status
+        let tool: GuardedTool
         do throws(SysError) {
             output = SharedFD(try MemoryFile.make())
-            let tool = try start(output)
-            let inTime = try ProcessHandle(pid: tool.pid).waitForEnd(milliseconds: ActionScripts.milliseconds)
-            if !inTime {
-                _ = try tool.kill()
-                throw SysError("wait", Errno.timedOut)
-            }
-            status = try tool.wait()
+            tool = try start(output)
         } catch { throw CtrError(.failed, what, step: action.rawValue, cause: error) }
+        let deadline = Deadline(milliseconds: ActionScripts.milliseconds)
+        // Where any of this throws, the tool ends with all that it has started.
+        while try !hasEnded(tool, what, action, deadline) { try check() }
+        do throws(SysError) { status = try tool.wait() } catch {
+            throw CtrError(.failed, what, step: action.rawValue, cause: error)
+        }
         guard !status.succeeded else { return }
         throw CtrError(
             .failed, "\(what): \(status.text)\(lastLine(output))", step: action.rawValue)
+    }
+
+    /// Waits for a moment.
+    private func hasEnded(
+        _ tool: borrowing GuardedTool, _ what: String, _ action: Action, _ deadline: Deadline
+    ) throws(CtrError) -> Bool {
+        do throws(SysError) {
+            if try tool.waitForEnd(milliseconds: min(100, deadline.remaining)) { return true }
+            if deadline.hasPassed { throw SysError("wait", Errno.timedOut) }
+            return false
+        } catch { throw CtrError(.failed, what, step: action.rawValue, cause: error) }
     }
 
     private func lastLine(_ output: SharedFD) -> String {

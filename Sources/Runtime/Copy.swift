@@ -144,6 +144,7 @@ extension RunningInit {
         let pid = handle.pid
         do throws(SysError) {
             let root = SharedFD(try open("/proc/\(pid)/root", [.path, .directory]))
+            try root.fd.requireOther(than: open("/", [.path, .directory]).status())
             // It lives, so its number named no one else when the path was walked.
             if !handle.hasEnded { return root }
         } catch {

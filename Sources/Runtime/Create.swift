@@ -48,5 +48,6 @@ extension VPSConfig {
         let spec = try spec(layers: sealed.layers, disk: "/", mountPoint: "/")
         _ = try Isolation.entry(self, process: spec.process, host: host)
         _ = try deviceRules()
+        try checkUlimits(code: .usage)
     }
 }

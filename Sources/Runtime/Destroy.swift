@@ -20,7 +20,7 @@ public struct Destroy: Sendable {
             try Recovery(host: host).sweep(name)
             return
         }
-        let lock = try VerbLock.take(files)
+        let lock = force ? try StartAtWork.lock(files, patience: 0, force: true).lock : try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
         try check(files, lock)
         if let running = try RunningInit.find(files) {
@@ -29,6 +29,10 @@ public struct Destroy: Sendable {
             }
             try Ending(files: files).kill(running)
         } else {
+            if let lost = try LostVPS.find(files) {
+                if !force { try LostVPS.refuse(files) }
+                try lost.end()
+            }
             if !force { try refuseWaiting(files) }
             try Ending(files: files).stopWaiting()
             // Its supervisor was faster.

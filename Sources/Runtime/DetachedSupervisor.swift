@@ -15,6 +15,8 @@ final class DetachedSupervisor {
     private let events: EventLog
     /// When it was last written down that a limit was met, and the VPS lives with that.
     private var reported: UInt64 = 0
+    /// When what was asked to halt is killed.
+    private var patience: Deadline?
 
     init(_ vps: WatchedVPS, signals: consuming SignalQueue) {
         self.vps = vps
@@ -69,8 +71,9 @@ final class DetachedSupervisor {
             vps.hub.add(to: &poll)
             vps.limits?.add(to: &poll)
             let listener = vps.listener.map { poll.add($0.socket.fd, .readable) }
-            let ready = try poll.wait()
+            let ready = try poll.wait(milliseconds: patience?.remaining)
             while let signal = try signals.next() { if signal == Signal.terminate { askToHalt() } }
+            if let patience, patience.hasPassed { endNow() }
             try vps.hub.handle(ready)
             if let hits = try? vps.limits?.changes(ready) { report(hits) }
             if let listener, !ready[listener].isEmpty { try listen() }
@@ -83,19 +86,31 @@ final class DetachedSupervisor {
         switch try vps.listener!.take() {
         case .waiting: return
         case .ready:
-            try ReadyMark.set(vps.place.state)
+            // On a full /run `start --wait` does not hear of it; the VPS runs on.
+            do throws(SysError) { try ReadyMark.set(vps.place.state) } catch {
+                vps.hub.note("ctr: warning: that init is ready can't be written down: \(error)\r\n")
+            }
             events.append(.ready, vps: vps.config.name)
         case .babbling: break
         }
         vps.listener = nil
     }
 
-    /// SIGTERM to a supervisor, as the host's own shutdown sends to every process, ends its VPS in order.
+    /// SIGTERM to a supervisor, as the host's own shutdown sends to every process, ends its VPS as `ctr stop` does.
     private func askToHalt() {
         try? StopIntent.record(vps.place.state, of: vps.config.name)
         guard let number = try? SignalName.parse(vps.config.stopSignal, option: "stop signal") else { return }
+        patience = Deadline(milliseconds: 10_000)
+        // One that stands still hears nothing.
+        if (try? vps.cgroup.isFrozen()) == true { try? vps.cgroup.thaw() }
         let handled = (try? ProcFiles.disposition(of: vps.process.pid, number)) == .handled
         vps.process.signal(handled ? number : Signal.kill)
+    }
+
+    private func endNow() {
+        patience = nil
+        if (try? vps.cgroup.isFrozen()) == true { try? vps.cgroup.thaw() }
+        vps.process.signal(Signal.kill)
     }
 
     /// How many milliseconds to wait before it is started again; nil: it stays stopped.

@@ -33,6 +33,7 @@ final class DiskHold {
         self.config = config
         let running = try RunningInit.find(files)?.state
         self.running = running
+        if running == nil { try LostVPS.refuse(files) }
         if running == nil, let state = try files.stateDirectory(), try Locks.hasSupervisor(state, of: files.name) {
             throw CtrError(.busy, "VPS \(files.name): its supervisor is at work on it, try again")
         }

@@ -10,14 +10,16 @@ struct Isolation {
     let views: SystemViews?
 
     /// Makes the id range and the cgroup; the range goes into `config`.
-    init(_ config: inout VPSConfig, place: VPSPlace) throws(CtrError) {
+    init(_ config: inout VPSConfig, place: VPSPlace, cgroups: CgroupHost? = nil) throws(CtrError) {
         let settings = try Settings.load()
         if config.userns == .auto {
             config.idRange = try settings.makeIDPool().allocate(
                 place.files.path, durable: !config.ephemeral && config.idRange == nil)
         }
+        let host: CgroupHost
+        if let cgroups { host = cgroups } else { host = try CgroupHost.detect() }
         cgroup = try Cgroup.create(
-            host: CgroupHost.detect(), path: place.files.host.cgroupPath(of: place.files.name),
+            host: host, path: place.files.host.cgroupPath(of: place.files.name),
             resources: config.resources.onDisk(of: place.directory), devices: config.deviceRules(),
             owner: config.idRange?.base)
         views = LXCFS(settings).views()

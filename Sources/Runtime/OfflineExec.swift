@@ -21,6 +21,7 @@ public struct OfflineExec: Sendable {
         if known.ephemeral || runs {
             throw CtrError(.failed, "exec --offline \(exec.name): the VPS runs (leave --offline out)")
         }
+        try LostVPS.refuse(files)
         try Ending(files: files).stopWaiting()
         guard var config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(exec.name) }
         config.env = exec.environment(config)

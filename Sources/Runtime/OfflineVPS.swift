@@ -17,6 +17,7 @@ struct OfflineVPS: ~Copyable {
     static func open(_ files: VPSFiles, on host: Host) throws(CtrError) -> OfflineVPS? {
         let lock = try VerbLock.take(files)
         if try RunningInit.find(files) != nil { return nil }
+        try LostVPS.refuse(files)
         // One whose `start` was killed is still being started: the disk can't be mounted twice.
         if let state = try files.stateDirectory(), try Locks.hasSupervisor(state, of: files.name) {
             throw CtrError(.busy, "VPS \(files.name): its supervisor is at work on it, try again")

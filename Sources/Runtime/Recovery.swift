@@ -11,7 +11,7 @@ public struct Recovery: Sendable {
 
     /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
     public func sweepAll() throws(CtrError) -> [String] {
-        let mended = try VPSList.each(on: host) { (name) throws(CtrError) in 
+        let mended = try VPSList.each(on: host) { (name) throws(CtrError) in
             let mended = try sweep(name)
             return try mendDisk(name) || mended ? name : nil
         }
@@ -118,6 +118,8 @@ public struct Recovery: Sendable {
     }
 
     private func mend(_ files: VPSFiles) throws(CtrError) -> Finding {
+        // Nobody knows it, but it lives: it is neither a leftover nor stopped.
+        if try LostVPS.find(files, patience: 100) != nil { return .fine }
         guard let directory = try files.directory(),
             try VPSFiles.read("config.json", in: directory, of: files.name) as VPSConfig? != nil
         else {

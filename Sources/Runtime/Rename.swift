@@ -51,6 +51,7 @@ public struct Rename: Sendable {
         let waits = try files.stateDirectory().map { (state) throws(CtrError) in
             try Locks.hasSupervisor(state, of: files.name)
         }
+        try LostVPS.refuse(files)
         if runs || waits == true { throw CtrError(.failed, "VPS \(name): running (ctr stop \(name) first)") }
         try Recovery(host: files.host).sweep(name)
     }

@@ -16,7 +16,7 @@ public struct Restart: Sendable {
         let files = try VPSFiles(name, host: host)
         guard let config = try files.config() else { throw VPSFiles.unknown(name) }
         if config.ephemeral { throw CtrError(.failed, "VPS \(name): ephemeral, it can't be started again") }
-        let lock = try VerbLock.take(files)
+        let (lock, _) = try StartAtWork.lock(files, patience: StartAtWork.patience, force: false)
         defer { withExtendedLifetime(lock) {} }
         _ = try Stop(name: name, timeout: timeout).run(files, lock)
         _ = try Start(name: name).run(files, lock)

@@ -32,6 +32,7 @@ public struct Run: Codable, Sendable {
         do throws(CtrError) {
             let builder = ConfigBuilder(options: options, template: sealed.manifest, name: place.files.name)
             let config = try builder.build(command: command, ephemeral: !options.keep)
+            try config.checkUlimits(code: .usage)
             try place.makeDisk(config)
             var starting = Starting(place: place, template: sealed, config: config)
             starting.isNew = true

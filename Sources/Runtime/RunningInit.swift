@@ -36,6 +36,7 @@ struct RunningTarget: ~Copyable {
         let files = try VPSFiles(name, host: host)
         guard let process = try RunningInit.find(files) else {
             guard try files.config() != nil else { throw VPSFiles.unknown(name) }
+            try LostVPS.refuse(files)
             try Recovery(host: host).sweep(name)
             throw CtrError(.failed, "VPS \(name): not running (ctr start \(name))")
         }

@@ -11,7 +11,7 @@ struct RunningVPS {
     let template: SealedTemplate?
     let cgroup: Cgroup
     let process: StartedProcess
-    let state: VPSState
+    var state: VPSState
 
     /// Waits for its end in the foreground, with signals and the bytes of a terminal passed on, and cleans up.
     /// - Returns: the status as a shell reports it.

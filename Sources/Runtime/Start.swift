@@ -1,3 +1,4 @@
+internal import Cgroups
 internal import Kernel
 public import Model
 internal import Namespaces
@@ -38,11 +39,13 @@ public struct Start: Codable, Sendable {
             return false
         }
         if config.ephemeral { throw CtrError(.failed, "VPS \(name): ephemeral, it can't be started again") }
+        // Without a state directory its supervisor finds out.
+        if try files.stateDirectory() != nil { try LostVPS.refuse(files) }
         // Its supervisor may be clearing up, or waiting to start it again: the operator's word comes first.
         try Ending(files: files).stopWaiting()
         if config.diskWork != nil { _ = try DiskHold(files, lock) }
         try Isolation.guardProgram(config.userns)
-        _ = try SupervisorRequest.start(self).spawn(on: files.host)
+        _ = try SupervisorRequest.start(self).spawn(on: files.host, lock: lock)
         EventLog(files.host).append(.started, vps: name, detail: rescue ? ["rescue": true] : [:])
         return true
     }
@@ -50,9 +53,15 @@ public struct Start: Codable, Sendable {
     // MARK: in the supervisor
 
     func begin(on host: Host) throws(CtrError) -> WatchedVPS {
-        let place = try VPSPlace.reopen(VPSFiles(name, host: host))
+        let files = try VPSFiles(name, host: host)
+        // Another verb may come when all is done, or undone.
+        let lock = try HandedVerbLock(files)
+        defer { lock.release() }
+        let cgroups = try CgroupHost.detect()
+        try LostVPS.refuse(files, cgroups: cgroups)
+        let place = try VPSPlace.reopen(files)
         do throws(CtrError) {
-            return try begin(in: place, restarts: 0, hub: nil)
+            return try begin(in: place, restarts: 0, hub: nil, cgroups: cgroups)
         } catch {
             try? Recovery(host: host).settleStopped(place.files)
             throw error
@@ -60,9 +69,12 @@ public struct Start: Codable, Sendable {
     }
 
     /// Every step is recorded before it is made; whoever calls it clears up after a failure.
-    func begin(in place: VPSPlace, restarts: Int, hub: ConsoleHub?) throws(CtrError) -> WatchedVPS {
+    func begin(
+        in place: VPSPlace, restarts: Int, hub: ConsoleHub?, cgroups: CgroupHost? = nil
+    ) throws(CtrError) -> WatchedVPS {
         let files = place.files
         guard let stored = try files.keptConfig(in: place.directory) else { throw VPSFiles.unknown(name) }
+        try stored.checkUlimits(code: .config)
         var state = try VPSState.now(.starting, stored)
         state.restarts = restarts
         state.rescue = rescue
@@ -72,23 +84,43 @@ public struct Start: Codable, Sendable {
         starting.ready = rescue ? .started : sealed.manifest.readySignal(of: stored.args)
         try describing("state of VPS \(name)") { () throws(SysError) in try ReadyMark.clear(place.state) }
         starting.rescue = rescue
+        starting.cgroups = cgroups
         starting.restarts = restarts
         if rescue {
             starting.config.args = Start.rescueCommand
             starting.config.user = nil
             starting.config.terminal = true
         }
-        let scripts = try ActionScripts(place: place)
+        let check = { () throws(CtrError) in try Start.refuseUnwanted(place) }
+        let scripts = try ActionScripts(place: place, check: check)
         try scripts.runOnHost(.preStart)
+        starting.check = check
+        // For others it is not up before that.
+        let hasMore = try scripts.has(.start)
+        let isLast = rescue || !hasMore
+        starting.status = isLast ? .running : .starting
         let output = try VPSOutput()
-        let vps = try starting.started(streams: streams(starting.config, output))
+        var vps = try starting.started(streams: streams(starting.config, output))
+        try vps.process.requireExecuted()
         if vps.config.idRange != stored.idRange {
             var changed = stored
             changed.idRange = vps.config.idRange
             try place.write(changed)
         }
-        try scripts.runInside(.start, unless: rescue)
+        if !isLast {
+            try scripts.runInside(.start, unless: rescue)
+            try check()
+            vps.state.status = .running
+            try place.write(vps.state)
+        }
         return try WatchedVPS(vps, output: output, hub: hub)
+    }
+
+    /// The operator's word, or SIGTERM as the host's shutdown sends it, may come while a start is at work.
+    private static func refuseUnwanted(_ place: VPSPlace) throws(CtrError) {
+        if StopIntent.isRecorded(place.state) || CurrentProcess.hasPending(Signal.terminate) {
+            throw CtrError(.failed, "VPS \(place.files.name): stopped by an operator while it was being started")
+        }
     }
 
     private func streams(_ config: VPSConfig, _ output: VPSOutput) throws(CtrError) -> Streams {

@@ -16,8 +16,14 @@ struct Starting {
     /// See ``VPSState/rescue`` and ``VPSState/restarts``.
     var rescue = false
     var restarts = 0
+    /// Those of this host, where the caller knows them already.
+    var cgroups: CgroupHost?
     /// How its first process says that the system is up, where somebody listens.
     var ready = ReadySignal.started
+    /// What is recorded when the first process executes.
+    var status = VPSStatus.running
+    /// The last look before that; throws where the VPS is not wanted any more.
+    var check: () throws(CtrError) -> Void = { () throws(CtrError) in }
     /// Nobody needs it without this process.
     var endsWithUs = false
 
@@ -38,7 +44,7 @@ struct Starting {
 
     /// Whoever calls it clears up after a failure: cgroup and state may be there.
     consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
-        let isolation = try Isolation(&config, place: place)
+        let isolation = try Isolation(&config, place: place, cgroups: cgroups)
         // Before anything is on its disk: data without it would be nobody's.
         if isNew, !config.ephemeral { try place.settle(config) }
         let disk = template == nil ? nil : place.files.diskPath(config)
@@ -58,6 +64,7 @@ struct Starting {
         var state = try state(process, cgroup: isolation.cgroup)
         state.loop = attached?.number
         try place.write(state)
+        try check()
         try process.execute()
         return RunningVPS(
             place: place, config: config, template: template, cgroup: isolation.cgroup, process: process, state: state)
@@ -72,7 +79,7 @@ struct Starting {
     /// What other verbs need to find it.
     private func state(_ process: StartedProcess, cgroup: Cgroup) throws(CtrError) -> VPSState {
         let pid = process.handle.pid
-        var state = try VPSState.now(.running, config)
+        var state = try VPSState.now(status, config)
         state.pid = pid
         state.startTime = try describing("state of VPS \(config.name)") { () throws(SysError) in
             try ProcFiles.startTime(of: pid)

@@ -17,9 +17,9 @@ public struct Stop: Sendable {
     public func run(on host: Host) throws(CtrError) -> Bool {
         let files = try VPSFiles(name, host: host)
         guard try files.config() != nil else { throw VPSFiles.unknown(name) }
-        let lock = try VerbLock.take(files)
+        let (lock, endedStart) = try StartAtWork.lock(files, patience: StartAtWork.patience, force: false)
         defer { withExtendedLifetime(lock) {} }
-        return try run(files, lock)
+        return try run(files, lock) || endedStart
     }
 
     /// With the VPS's lock held.
@@ -27,6 +27,10 @@ public struct Stop: Sendable {
         let ending = Ending(files: files)
         guard let running = try RunningInit.find(files) else {
             let state = try files.state()
+            if state == nil, let config = try files.config(), let lost = try LostVPS.find(files) {
+                try lost.end(asking: SignalName.parse(config.stopSignal, option: "stop signal"), seconds: timeout)
+                return true
+            }
             try ending.stopWaiting()
             // Its supervisor was faster: now it runs.
             if let running = try RunningInit.find(files) { try ending.kill(running) }

@@ -111,6 +111,8 @@ struct WatchedVPS {
         }
         var state = running.state
         state.supervisor = CurrentProcess.pid
+        // The one before was killed while a script ran inside.
+        if state.status == .starting { state.status = .running }
         config = state.config
         guard let record = state.cgroup else { throw CtrError(.config, "state.json of VPS \(files.name): no cgroup") }
         cgroup = try Cgroup.openWhatIsThere(record)

@@ -14,12 +14,13 @@ enum SupervisorRequest: Codable {
 
 extension SupervisorRequest {
     /// Starts a supervisor, a fresh process of this program, and returns when it has done what it was asked to.
+    /// - Parameter lock: the VPS's, which the supervisor holds too until it has answered.
     /// - Returns: the VPS's name.
-    func spawn(on host: Host) throws(CtrError) -> String {
+    func spawn(on host: Host, lock: VerbLock? = nil) throws(CtrError) -> String {
         let request = try JSONText.encode(self)
         let answer: [UInt8]
         do throws(SysError) {
-            let ends = try spawnProcess(on: host)
+            let ends = try spawnProcess(on: host, lock)
             try ends.request.fd.writeAll(request)
             answer = try ends.answer.fd.readAll(limit: 1 << 20)
         } catch { throw CtrError(.failed, "start the supervisor", cause: error) }
@@ -31,7 +32,9 @@ extension SupervisorRequest {
     }
 
     /// Returns our ends of its pipes; the others are closed here when this function has returned.
-    private func spawnProcess(on host: Host) throws(SysError) -> (request: SharedFD, answer: SharedFD) {
+    private func spawnProcess(
+        on host: Host, _ lock: VerbLock?
+    ) throws(SysError) -> (request: SharedFD, answer: SharedFD) {
         let input = try Pipe()
         let output = try Pipe()
         // The settings are the caller's; nothing else of its environment concerns a supervisor.
@@ -39,7 +42,7 @@ extension SupervisorRequest {
         let supervisor = try ToolProcess(
             "/proc/self/exe", ["--root", host.root, "--state", host.state, "supervise"],
             environment: ToolProcess.cleanEnvironment + settings, stdin: .file(input.reading),
-            stdout: .file(output.writing), stderr: .null)
+            stdout: .file(output.writing), stderr: .null, handed: lock?.directory)
         supervisor.detach()
         return (input.writing, output.reading)
     }

@@ -1,3 +1,4 @@
+internal import Cgroups
 internal import Kernel
 public import Model
 
@@ -59,9 +60,10 @@ public enum VPSList {
 
     /// Every VPS. What a crash left is mended first. One whose files are damaged is warned of and left out.
     public static func all(on host: Host) throws(CtrError) -> [VPSSummary] {
-        try each(on: host) { (name) throws(CtrError) in
+        let cgroups = try CgroupHost.detect()
+        return try each(on: host) { (name) throws(CtrError) in
             try Recovery(host: host).sweep(name)
-            return try summary(VPSFiles(name, host: host))
+            return try summary(VPSFiles(name, host: host), cgroups: cgroups)
         }
     }
 
@@ -93,7 +95,7 @@ public enum VPSList {
     }
 
     /// nil for one that is just being made or removed.
-    static func summary(_ files: VPSFiles) throws(CtrError) -> VPSSummary? {
+    static func summary(_ files: VPSFiles, cgroups: CgroupHost? = nil) throws(CtrError) -> VPSSummary? {
         guard let config = try files.config() else { return nil }
         var summary = VPSSummary(config)
         if let running = try RunningInit.find(files) {
@@ -106,6 +108,8 @@ public enum VPSList {
         {
             // Being made, started, started again, or cleared away.
             summary.status = state.pid == 0 ? state.status : .stopping
+        } else if try LostVPS.find(files, cgroups: cgroups) != nil {
+            summary.status = .lost
         }
         return summary
     }

@@ -50,6 +50,8 @@ extension VPSState {
 /// The states of a VPS. docs/states.md has the diagram.
 public enum VPSStatus: String, Codable, Sendable, CaseIterable {
     case creating, stopped, starting, running, paused, stopping, restarting
+    /// It runs, and its state directory has gone: see ``LostVPS``.
+    case lost
 }
 
 /// `last.json`: how the last run of a kept VPS ended.

@@ -36,10 +36,36 @@ final class VerbLock {
         return same ? VerbLock(directory) : nil
     }
 
+    /// Also where the verb that took it was killed and its supervisor, to which it was handed over, goes on.
     private static func holder(_ files: VPSFiles) throws(CtrError) -> String {
         guard let directory = try files.directory(), let status = try? directory.fd.status(),
             let pid = try? ProcFiles.lockHolder(of: status), let words = try? ProcFiles.commandLine(of: pid)
-        else { return "another verb is at work on it" }
+        else {
+            guard let state = try? files.state(), state.status == .starting else {
+                return "another verb is at work on it"
+            }
+            return "its supervisor (process \(state.supervisor)) is starting it"
+        }
         return "'\(words.joined(separator: " ").escaped)' (process \(pid)) is at work on it"
     }
+}
+
+/// The lock of the verb that started this supervisor: the same open file, so that the lock stands until both have let go
+/// of it, whichever is killed before. Held for the start and no longer.
+final class HandedVerbLock {
+    private var directory: FD?
+
+    /// - Throws: `usage` where nobody handed it over.
+    init(_ files: VPSFiles) throws(CtrError) {
+        guard let present = try files.directory() else { throw VPSFiles.unknown(files.name) }
+        do throws(SysError) {
+            let handed = try FD.handedOver()
+            let (one, other) = (try handed.status(), try present.fd.status())
+            guard one.inode == other.inode, one.device == other.device else { throw SysError("fstat", Errno.invalid) }
+            directory = consume handed
+        } catch { throw CtrError(.usage, "supervise: only ctr itself starts this verb", cause: error) }
+    }
+
+    /// Closes our descriptor of it, whoever else still refers to this object.
+    func release() { directory = nil }
 }

@@ -131,8 +131,12 @@ import Testing
 
     @Test func setTakesBackWhatItHadSet() throws {
         try Fixture.withServers { (f) throws in
-            let n = try f.server("--memory", "200M")
-            let run = try f.ctr("set", n, "--memory", "64M", "--ulimit", "nofile=2000000000")
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--memory", "200M").succeeds()
+            try f.sh("prlimit --memlock=1048576:1048576 $CTR start \(n)").succeeds()
+            // Without that capability nobody can lift a hard limit.
+            let run = try f.sh(
+                "setpriv --bounding-set=-sys_resource -- $CTR set \(n) --memory 64M --ulimit memlock=2097152")
             #expect(run.status == 69, "\(run.both)")
             #expect(try f.ctr("stats", n).out.contains("200M"))
         }
@@ -145,6 +149,101 @@ import Testing
             try f.ctr("pause", n).succeeds()
             try f.ctr("stop", n).succeeds()
             #expect(f.exists("root/vps/\(n)/disk/upper/root/stopped"))
+        }
+    }
+
+    /// As by `rm -r`, or a /run that something cleaned: of the directory, or of what is in it; with or without its supervisor.
+    @Test(arguments: ["state/NAME", "state/NAME/*"], [true, false])
+    func aLivingVPSWhoseStateIsLostIsNotTakenForStopped(_ path: String, _ supervised: Bool) throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server()
+            let pid = try f.pid(n)
+            if !supervised {
+                let supervisor = try f.supervisorPid(n)
+                try ProcessHandle(pid: supervisor).signal(Signal.kill)
+                #expect(until(10) { !f.exists("/proc/\(supervisor)/ns/pid") })
+            }
+            try f.sh("rm -r \(path.replacing("NAME", with: n))").succeeds()
+            #expect(try f.state(n) == "lost")
+            for words in [
+                ["start", n], ["destroy", n], ["exec", n, "true"], ["rename", n, f.name("b")],
+                ["exec", "--offline", n, "true"], ["cp", "\(n):/etc/passwd", "passwd"],
+            ] {
+                let run = try f.start(f.program, words).wait()
+                #expect(run.status != 0 && run.err.contains("ctr stop \(n)"), "\(words): \(run.both)")
+            }
+            try f.ctr("host", "recover").succeeds()
+            #expect(f.exists("/proc/\(pid)/ns/pid"))
+            // In order: its init is asked.
+            try f.ctr("stop", n).succeeds()
+            #expect(until(10) { !f.exists("/proc/\(pid)/ns/pid") })
+            #expect(try f.state(n) == "stopped")
+            try f.ctr("start", n).succeeds()
+            try f.sh("rm -r \(path.replacing("NAME", with: n))").succeeds()
+            try f.ctr("kill", n).succeeds()
+            #expect(try f.state(n) == "stopped")
+            try f.ctr("start", n).succeeds()
+            try f.ctr("exec", n, "true").succeeds()
+            try f.sh("rm -r \(path.replacing("NAME", with: n))").succeeds()
+            try f.ctr("destroy", "--force", n).succeeds()
+        }
+    }
+
+    @Test func anEphemeralOneWhoseStateIsLostGoesOn() throws {
+        try Fixture.with { (f) throws in
+            let n = f.name()
+            let run = try f.startScript("exec $CTR run --name \(n) minimal sleep 4")
+            #expect(until(10) { f.exists("state/\(n)/state.json") })
+            try f.sh("rm -r state/\(n)").succeeds()
+            try f.ctr("list").succeeds()
+            try f.ctr("host", "recover").succeeds()
+            #expect(!run.hasEnded)
+            try run.wait().succeeds()
+        }
+    }
+
+    /// What is in state.json is wrong, by whatever fault: nothing runs in the host's root for it.
+    @Test func theHostsRootIsNeverEntered() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server("--userns", "host")
+            let (pid, time) = (try f.pid(n), try f.text("/proc/\(f.pid(n))/stat").split(separator: " ")[21])
+            let other = try f.startScript("exec unshare -m -u -i -p -n -C --fork --kill-child sleep 1000")
+            #expect(until(10) { f.processes(named: "sleep 1000").count == 2 })
+            let sleep = try #require(f.processes(named: "sleep 1000").first { f.commandLine($0).hasPrefix("sleep") })
+            let start = try f.text("/proc/\(sleep)/stat").split(separator: " ")[21]
+            try f.sh(
+                """
+                cp state/\(n)/state.json kept
+                sed -i -e 's/"pid":\(pid)/"pid":\(sleep)/' -e 's/"startTime":\(time)/"startTime":\(start)/' state/\(n)/state.json
+                """
+            ).succeeds()
+            #expect(try f.pid(n) == sleep)
+            try f.ctr("exec", n, "touch", "\(f.path)/entered").fails(125, words: "host's root")
+            try f.ctr("exec", "-u", "root", n, "touch", "\(f.path)/entered").fails(125, words: "host's root")
+            #expect(!f.exists("entered"))
+            try f.write("file", "")
+            try f.ctr("cp", "file", "\(n):\(f.path)/entered").fails(74, words: "host's root")
+            #expect(!f.exists("entered"))
+            try f.sh("cp kept state/\(n)/state.json").succeeds()
+            try other.signal(Signal.kill)
+            try other.wait()
+            try f.ctr("exec", n, "true").succeeds()
+        }
+    }
+
+    /// Between ctr's word to go on and the exec.
+    @Test func aFirstProcessThatIsKilledBeforeItsExecIsAFailedStart() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--init", "/guest-init").succeeds()
+            try f.write("root/vps/\(n)/disk/upper/guest-init", "#!/bin/sh\nexec sleep 1000\n", mode: 0o755)
+            let start = try f.startScript(
+                "exec strace -f -qq -o /dev/null -P /guest-init -e trace=execve -e inject=execve:signal=KILL $CTR start \(n)"
+            )
+            try start.wait().fails(1, words: "killed before it executed")
+            #expect(try f.state(n) == "stopped")
+            try f.ctr("start", n).succeeds()
+            try f.ctr("exec", n, "true").succeeds()
         }
     }
 }

@@ -24,6 +24,25 @@ import Testing
         }
     }
 
+    @Test func moreOpenFilesThanTheHostAllows() throws {
+        try Fixture.withServers { (f) throws in
+            let bound = try #require(UInt64(f.text("/proc/sys/fs/nr_open").dropLast()))
+            let n = f.name()
+            for value in ["\(bound + 1)", "1024:\(bound + 1)", "unlimited"] {
+                try f.ctr("create", n, "--template", "minimal", "--ulimit", "nofile=\(value)")
+                    .fails(64, words: "nofile", "\(bound)", "fs.nr_open")
+                try f.ctr("run", "--ulimit", "nofile=\(value)", "minimal", "true").fails(125, words: "\(bound)")
+            }
+            #expect(!f.exists("root/vps/\(n)"))
+            try f.ctr("create", n, "--template", "minimal", "--ulimit", "nofile=1000").succeeds()
+            try f.ctr("set", n, "--ulimit", "nofile=\(bound + 1)").fails(64, words: "\(bound)")
+            // As if the host had allowed more then.
+            try f.sh("sed -i 's/\"hard\":1000/\"hard\":\(bound + 1)/' root/vps/\(n)/config.json").succeeds()
+            try f.ctr("start", n).fails(78, words: "nofile", "\(bound)")
+            #expect(try f.state(n) == "stopped")
+        }
+    }
+
     @Test func wrongUsage() throws {
         try Fixture.with { (f) throws in
             try f.ctr("run").fails(125, 64)

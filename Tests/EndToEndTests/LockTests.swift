@@ -78,7 +78,7 @@ import Testing
             ).succeeds()
             let first = try f.start("start", n)
             #expect(until(10) { f.exists("began") })
-            for words in [["stop", n], ["set", n, "--pids", "9"], ["destroy", n], ["rename", n, f.name("b")]] {
+            for words in [["set", n, "--pids", "9"], ["destroy", n], ["rename", n, f.name("b")]] {
                 let second = try f.start(f.program, words).wait()
                 second.fails(75, words: "start \(n)", "process", "try again")
             }
@@ -89,6 +89,36 @@ import Testing
             #expect(try f.state(n) == "running")
             try f.sh("rm -r root/vps/\(n)/scripts").succeeds()
             try f.ctr("destroy", "--force", n).succeeds()
+        }
+    }
+
+    /// The supervisor goes on with the start, and nobody comes between; after it the lock is free.
+    @Test func theLockOutlivesAKilledStart() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal").succeeds()
+            try f.write("config.json", "{\"lockSeconds\": 1, " + f.text("config.json").dropFirst())
+            try f.script("pre-start", n, ": > \(f.path)/began; while [ ! -e \(f.path)/go ]; do sleep 0.02; done")
+            let start = try f.start("start", n)
+            #expect(until(10) { f.exists("began") })
+            try start.signal(Signal.kill)
+            try start.wait()
+            try f.ctr("set", n, "--pids", "9").fails(75, words: "supervisor", "starting", "try again")
+            try f.ctr("start", n).fails(75, words: "supervisor")
+            try f.write("go", "")
+            #expect(until(20) { (try? f.state(n)) == "running" })
+            try f.sh("flock -n root/vps/\(n) true").succeeds()
+            try f.ctr("set", n, "--pids", "99").succeeds()
+        }
+    }
+
+    /// Nobody who has read the answer finds it taken.
+    @Test func theLockIsFreeAfterAStart() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server()
+            for _ in 0..<5 { try f.sh("$CTR restart \(n) --timeout 0 && flock -n root/vps/\(n) true").succeeds() }
+            try f.script("pre-start", n, "exit 1")
+            try f.sh("$CTR stop \(n) --timeout 0; $CTR start \(n); flock -n root/vps/\(n) true").succeeds()
         }
     }
 }

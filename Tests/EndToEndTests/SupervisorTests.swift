@@ -94,6 +94,31 @@ import Testing
         }
     }
 
+    /// As `ctr stop` would: what does not halt when it is asked to is killed.
+    @Test func terminateEndsAnInitThatDoesNotHalt() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--init", "/stubborn", "--restart", "always").succeeds()
+            try f.write(
+                "root/vps/\(n)/disk/upper/stubborn",
+                "#!/bin/sh\ntrap : TERM\n: > /ready\nwhile :; do sleep 0.1; done\n",
+                mode: 0o755)
+            try f.ctr("start", n).succeeds()
+            #expect(until(10) { f.exists("root/vps/\(n)/disk/upper/ready") })
+            #expect(Glibc.kill(try f.number("supervisor", n), SIGTERM) == 0)
+            #expect(until(20) { (try? f.state(n)) == "stopping" })
+            #expect(until(30) { (try? f.state(n)) == "stopped" })
+            #expect(try f.ctr("show", n).out.contains("stopped by an operator"))
+        }
+    }
+
+    /// Its own word of it is lost; it goes on.
+    @Test func aReadyMarkThatCantBeWrittenEndsNoSupervisor() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+        }
+    }
+
     /// Its descriptors, and what wakes it, are not those of an idle process if any of this grows.
     @Test func idleItWaitsInOnePoll() throws {
         try Fixture.withServers { (f) throws in
