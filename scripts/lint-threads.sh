@@ -3,7 +3,7 @@
 # fail with EINVAL for good, and a clone may inherit a lock that nobody will release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-pattern='\b((async|await)\b|Task(\.detached)? *[{(]|withTaskGroup|actor +[A-Z]|@MainActor|Dispatch(Queue|Group|Semaphore|Source)|'
+pattern='(?<!")\b((async|await)\b|Task(\.detached)? *[{(]|withTaskGroup|actor +[A-Z]|@MainActor|Dispatch(Queue|Group|Semaphore|Source)|'
 pattern+='OperationQueue|Foundation\.Process|Process\(\)|Thread(\.detach| *\(|\.start)|pthread_create|AsyncParsableCommand)'
 found=$(grep -rnP --include='*.swift' "$pattern" Sources | grep -vE '^[^:]+:[0-9]+: *//' || true)
 [ -z "$found" ] && exit 0

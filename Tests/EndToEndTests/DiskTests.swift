@@ -41,7 +41,8 @@ enum Disks {
         try Fixture.withServers { (f) throws in
             let n = try f.server("--disk", "128M")
             let other = try f.server("--disk", "128M", name: "b")
-            let full = try f.ctr("exec", n, "--", "sh", "-c", "dd if=/dev/zero of=/root/big bs=1M count=200", timeout: 120)
+            let full = try f.ctr(
+                "exec", n, "--", "sh", "-c", "dd if=/dev/zero of=/root/big bs=1M count=200", timeout: 120)
             #expect(full.status != 0 && full.err.contains("No space left"), "\(full.both)")
             try f.ctr("exec", other, "--", "sh", "-c", "dd if=/dev/zero of=/root/big bs=1M count=8 && sync").succeeds()
             try f.ctr("exec", n, "--", "rm", "/root/big").succeeds()
@@ -66,8 +67,10 @@ enum Disks {
             let n = try f.server("--disk", "256M", "--thick")
             let image = "\(f.root)/vps/\(n)/disk.img"
             #expect(try f.allocated(image) >= 256 << 20)
-            try f.ctr("exec", n, "--", "sh", "-c", "dd if=/dev/zero of=/root/big bs=1M count=50; sync; rm /root/big; sync")
-                .succeeds()
+            try f.ctr(
+                "exec", n, "--", "sh", "-c", "dd if=/dev/zero of=/root/big bs=1M count=50; sync; rm /root/big; sync"
+            )
+            .succeeds()
             try f.ctr("stop", n).succeeds()
             #expect(try f.allocated(image) >= 256 << 20)
             let m = f.name("huge")

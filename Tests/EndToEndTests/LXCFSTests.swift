@@ -51,8 +51,10 @@ struct LXCFSTests {
             #expect(Array(lines[5...]) == ["1", "0.00 0.00 0.00"], "\(run.both)")
 
             // As `exec` finds it, and where systemd has put its processes: in cgroups below the VPS's own.
-            try f.start(f.program, ["run", "-d", "--keep", "--name", f.name()] + limits + ["minimal", "sleep", "1000"])
-                .wait().succeeds()
+            try f.start(
+                f.program, ["run", "-d", "--keep", "--name", f.name()] + limits + ["minimal", "sleep", "1000"]
+            )
+            .wait().succeeds()
             let inside = """
                 mkdir -p /sys/fs/cgroup/init.scope && echo 1 > /sys/fs/cgroup/init.scope/cgroup.procs
                 grep -w MemTotal /proc/meminfo | tr -s ' '; grep -c ^processor /proc/cpuinfo
