@@ -15,7 +15,7 @@ struct LostVPS {
     ///   - patience: milliseconds for processes that are just ending.
     /// - Returns: nil where state.json is there, or no process is.
     static func find(
-        _ files: VPSFiles, cgroups: CgroupHost? = nil, patience: Int = 0
+        _ files: VPSFiles, cgroups: CgroupHost? = nil, patience: Int = 500
     ) throws(CtrError) -> LostVPS? {
         if try files.state() != nil { return nil }
         let host: CgroupHost

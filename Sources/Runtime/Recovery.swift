@@ -119,7 +119,7 @@ public struct Recovery: Sendable {
 
     private func mend(_ files: VPSFiles) throws(CtrError) -> Finding {
         // Nobody knows it, but it lives: it is neither a leftover nor stopped.
-        if try LostVPS.find(files, patience: 100) != nil { return .fine }
+        if try LostVPS.find(files) != nil { return .fine }
         guard let directory = try files.directory(),
             try VPSFiles.read("config.json", in: directory, of: files.name) as VPSConfig? != nil
         else {

@@ -19,7 +19,7 @@ import Testing
             // It sees the end, and its cause.
             try f.ctr("exec", n, "poweroff").succeeds()
             #expect(until(20) { (try? f.state(n)) == "stopped" })
-            #expect(!f.exists("state/\(n)"))
+            #expect(until(5) { !f.exists("state/\(n)") })
         }
     }
 
