@@ -108,7 +108,7 @@ private enum Guard {
         }
     }
 
-    private static func watch(_ program: borrowing ProcessHandle, _ signals: borrowing SignalQueue) throws(SysError)
+    private static func watch(_ program: consuming ProcessHandle, _ signals: consuming SignalQueue) throws(SysError)
         -> Never
     {
         while true {

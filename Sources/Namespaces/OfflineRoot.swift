@@ -16,7 +16,8 @@ public enum OfflineRoot {
     ///     namespace of its own.
     ///   - idMappings: empty: the host's ids.
     ///   - disk: see ``Launch/disk``.
-    public static func mount(_ root: RootSpec, idMappings: [IDMap], disk: SharedFD? = nil) throws(CtrError) -> SharedFD {
+    public static func mount(_ root: RootSpec, idMappings: [IDMap], disk: SharedFD? = nil) throws(CtrError) -> SharedFD
+    {
         try requireOneThread()
         var spec = Spec(process: ProcessSpec(args: []), root: root)
         spec.linux.idMappings = idMappings

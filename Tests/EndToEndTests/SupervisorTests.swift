@@ -112,13 +112,6 @@ import Testing
         }
     }
 
-    /// Its own word of it is lost; it goes on.
-    @Test func aReadyMarkThatCantBeWrittenEndsNoSupervisor() throws {
-        try Fixture.withServers { (f) throws in
-            let n = f.name()
-        }
-    }
-
     /// Its descriptors, and what wakes it, are not those of an idle process if any of this grows.
     @Test func idleItWaitsInOnePoll() throws {
         try Fixture.withServers { (f) throws in
