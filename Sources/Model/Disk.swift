@@ -34,7 +34,8 @@ public enum DiskChoice: Codable, Sendable, Equatable {
         }
         if size < DiskConfig.minimumSize {
             throw CtrError(
-                .usage, "\(option) \(text.escaped): too small for a disk (\(Size.format(DiskConfig.minimumSize)) or more)")
+                .usage,
+                "\(option) \(text.escaped): too small for a disk (\(Size.format(DiskConfig.minimumSize)) or more)")
         }
         return .image(size / DiskConfig.granularity * DiskConfig.granularity)
     }

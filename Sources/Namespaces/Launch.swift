@@ -69,7 +69,8 @@ public struct Launch: Sendable {
         var clocks = HostClocks()
         do throws(CtrError) {
             root = try RootBuilder(
-                spec: launch.spec, userns: userns, layersByPath: layersByPath, disk: disk).build()
+                spec: launch.spec, userns: userns, layersByPath: layersByPath, disk: disk
+            ).build()
             try launch.resolveUser(in: root.root)
             if root.notify != nil { launch.entry.env.append("NOTIFY_SOCKET=\(HostDirectory.socketPath)") }
             try clocks.unshare(for: spec.linux)

@@ -37,7 +37,8 @@ public struct Snapshots: Sendable {
         }
         var config = hold.config
         config.diskWork = nil
-        var snapshot = Snapshot(name: name, id: try DiskHold.randomID(), parent: tree.current, created: now, config: config)
+        var snapshot = Snapshot(
+            name: name, id: try DiskHold.randomID(), parent: tree.current, created: now, config: config)
         snapshot.description = description
         try hold.work(DiskWork(.snapshot, snapshot.id))
         var taken = Taken(vps: vps, snapshot: name, pruned: [])

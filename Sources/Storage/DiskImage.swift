@@ -123,8 +123,9 @@ public struct DiskImage: Sendable {
     func openFile() throws(CtrError) -> SharedFD {
         let directory = directory
         do throws(SysError) {
-            do throws(SysError) { return SharedFD(try directory.fd.open(file, [.readWrite, .noFollow, .nonBlocking])) }
-            catch  where error.errno == Errno.noEntry {
+            do throws(SysError) {
+                return SharedFD(try directory.fd.open(file, [.readWrite, .noFollow, .nonBlocking]))
+            } catch  where error.errno == Errno.noEntry {
                 // A `create` was killed after the VPS was there: the disk was whole by then.
                 try directory.fd.rename(unfinished, to: directory.fd, file, replace: false)
                 try directory.fd.sync()
@@ -173,7 +174,8 @@ public struct DiskImage: Sendable {
             }
             if deadline.hasPassed {
                 let holder = (try? ProcFiles.lockHolder(of: status)).map { " by process \($0)" } ?? ""
-                throw CtrError(.busy, "\(what): in use\(holder), or still mounted somewhere (see losetup -l), try again")
+                throw CtrError(
+                    .busy, "\(what): in use\(holder), or still mounted somewhere (see losetup -l), try again")
             }
             CurrentProcess.sleep(milliseconds: 2)
         }
@@ -219,7 +221,8 @@ public struct AttachedDisk: Sendable {
                 throw CtrError(.unavailable, "\(what): this kernel has no btrfs (use --disk none)", errno: error.errno)
             }
             throw CtrError(
-                .io, "\(what): can't be mounted: its file system is damaged, or the host's disk fails (see the host's kernel log)",
+                .io,
+                "\(what): can't be mounted: its file system is damaged, or the host's disk fails (see the host's kernel log)",
                 step: "mount disk", cause: error)
         }
     }
