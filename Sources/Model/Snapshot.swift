@@ -67,15 +67,17 @@ public struct SnapshotTree: Codable, Sendable, Equatable {
 public struct DiskWork: Codable, Sendable, Equatable {
     public enum Verb: String, Codable, Sendable {
         case snapshot, delete, revert
+        /// A clone's directory has yet to get its name.
+        case clone
     }
 
     public var verb: Verb
-    /// Of the snapshot.
+    /// Of the snapshot, where it is about one.
     public var id: String
     /// A revert takes the configuration back too.
     public var withConfig = false
 
-    public init(_ verb: Verb, _ id: String) {
+    public init(_ verb: Verb, _ id: String = "") {
         self.verb = verb
         self.id = id
     }

@@ -47,7 +47,7 @@ public struct Clone: Sendable {
                 try makeDisk(hold, id, config, place, progress)
             }
             if config.userns == .auto { config.idRange = try Settings.load().makeIDPool().allocate(place.files.path) }
-            try place.settle(config)
+            try settle(config, place)
             let all = place.files.all
             try describing("directory of VPS \(name)") { () throws(SysError) in try all.fd.sync() }
         } catch {
@@ -67,10 +67,19 @@ public struct Clone: Sendable {
         {
             return try new.clone(hold.data, id, from: image, disk, full: full, progress: progress)
         }
-        try place.makeDisk(config)
         progress(.step("copy"))
-        return try SnapshotData(top: place.directory, isImage: false, of: name).fill(
-            from: hold.data.open(id), full: full)
+        try SnapshotData(top: place.directory, isImage: false, of: name).beginClone(of: hold.data.open(id), full: full)
+        return .copied
+    }
+
+    /// Until its config.json is there, what has been copied is a leftover by its name.
+    private func settle(_ config: VPSConfig, _ place: VPSPlace) throws(CtrError) {
+        if config.disk != nil { return try place.settle(config) }
+        var first = config
+        first.diskWork = DiskWork(.clone)
+        try place.settle(first)
+        try SnapshotData(top: place.directory, isImage: false, of: name).finishClone()
+        try place.write(config)
     }
 
     /// The source's configuration as another VPS may have it.

@@ -100,6 +100,9 @@ final class DiskHold {
         guard let work = config.diskWork else { return }
         switch work.verb {
         case .delete, .revert: try finish(work)
+        case .clone:
+            try data.finishClone()
+            try write { $0.diskWork = nil }
         case .snapshot:
             // Of which only the id is known: it never was one.
             try data.remove(work.id)
@@ -111,7 +114,7 @@ final class DiskHold {
     private func finish(_ work: DiskWork) throws(CtrError) {
         var tree = try tree()
         switch work.verb {
-        case .snapshot: return
+        case .snapshot, .clone: return
         case .delete:
             try data.remove(work.id)
             tree.remove(work.id)

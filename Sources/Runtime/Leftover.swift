@@ -9,7 +9,8 @@ enum Leftover {
 
     /// Names that ctr gives what it makes there.
     private static let known: Set<String> = [
-        mark, "upper", "work", "disk", "log", "scratch.img", ".scratch.img.new", ".disk.img.new", "scripts",
+        mark, "upper", "work", "disk", "log", "scratch.img", ".scratch.img.new", ".disk.img.new", ".disk.new",
+        "scripts",
         "last.json", ".last.json.new", ".config.json.new",
     ]
 

@@ -25,10 +25,10 @@ public enum SuperviseMain {
                 }
                 watched = try begin(request, on: host)
             } catch {
-                try SupervisorReply(name: nil, error: .init(error)).send()
+                try SupervisorReply.failed(error).send()
                 throw error
             }
-            try SupervisorReply(name: watched.config.name, error: nil).send()
+            try SupervisorReply.done(watched.config.name).send()
             try DetachedSupervisor(watched, signals: signals).run()
             return 0
         } catch {

@@ -2,8 +2,9 @@ internal import FoundationEssentials
 internal import Kernel
 public import Model
 
-/// What a supervisor is to do: the one line that it reads from standard input.
-enum SupervisorRequest: Codable {
+/// What a supervisor is to do: the one line that it reads from standard input, a word and a name. Only `run`, which makes
+/// a VPS of all its options, is a word and JSON: that costs a start half a millisecond at each end.
+enum SupervisorRequest {
     /// Makes a VPS and keeps it company.
     case run(Run)
     /// Starts a kept VPS.
@@ -17,18 +18,37 @@ extension SupervisorRequest {
     /// - Parameter lock: the VPS's, which the supervisor holds too until it has answered.
     /// - Returns: the VPS's name.
     func spawn(on host: Host, lock: VerbLock? = nil) throws(CtrError) -> String {
-        let request = try JSONText.encode(self)
+        let request = try line()
         let answer: [UInt8]
         do throws(SysError) {
             let ends = try spawnProcess(on: host, lock)
             try ends.request.fd.writeAll(request)
             answer = try ends.answer.fd.readAll(limit: 1 << 20)
         } catch { throw CtrError(.failed, "start the supervisor", cause: error) }
-        guard let reply = try? JSONDecoder().decode(SupervisorReply.self, from: Data(answer)) else {
-            throw CtrError(.failed, "start the supervisor: it ended without a word (out of memory?)")
+        return try SupervisorReply.name(answer)
+    }
+
+    private func line() throws(CtrError) -> [UInt8] {
+        switch self {
+        case .run(let run): Array("run ".utf8) + (try JSONText.encode(run))
+        case .start(let start): Array("\(start.rescue ? "rescue" : "start") \(start.name)\n".utf8)
+        case .adopt(let name): Array("adopt \(name)\n".utf8)
         }
-        if let error = reply.error { throw error.value }
-        return reply.name ?? ""
+    }
+
+    private init?(_ line: [UInt8]) {
+        guard let space = line.firstIndex(of: UInt8(ascii: " ")) else { return nil }
+        let rest = line[(space + 1)...]
+        let name = String(decoding: rest.prefix { $0 != 10 }, as: UTF8.self)
+        switch String(decoding: line[..<space], as: UTF8.self) {
+        case "run":
+            guard let run = try? JSONDecoder().decode(Run.self, from: Data(rest)) else { return nil }
+            self = .run(run)
+        case "start": self = .start(Start(name: name))
+        case "rescue": self = .start(Start(name: name, rescue: true))
+        case "adopt": self = .adopt(name)
+        default: return nil
+        }
     }
 
     /// Returns our ends of its pipes; the others are closed here when this function has returned.
@@ -50,23 +70,24 @@ extension SupervisorRequest {
     /// In the supervisor.
     static func read() throws(CtrError) -> SupervisorRequest {
         let bytes = try describing("request") { () throws(SysError) in try FD.standard(0).readLine(limit: 4 << 20) }
-        do { return try JSONDecoder().decode(SupervisorRequest.self, from: Data(bytes)) } catch {
-            throw CtrError(.usage, "supervise: only ctr itself starts this verb")
-        }
+        if let request = SupervisorRequest(bytes) { return request }
+        throw CtrError(.usage, "supervise: only ctr itself starts this verb")
     }
 }
 
-/// What the supervisor says of the start.
-struct SupervisorReply: Codable {
-    var name: String?
-    var error: Failure?
+/// What the supervisor says of the start: `done NAME`, or why not, in JSON.
+enum SupervisorReply {
+    case done(String)
+    case failed(CtrError)
 
-    struct Failure: Codable {
+    private struct Failure: Codable {
         var code: CtrError.Code
         var message: String
         var step: String?
         var errno: Int32?
+
         var value: CtrError { CtrError(code, message, step: step, errno: errno) }
+
         init(_ error: CtrError) {
             code = error.code
             message = error.message
@@ -75,9 +96,26 @@ struct SupervisorReply: Codable {
         }
     }
 
+    private static let word = Array("done ".utf8)
+
+    /// The VPS's name, as the supervisor answered.
+    static func name(_ answer: [UInt8]) throws(CtrError) -> String {
+        if answer.starts(with: word), answer.last == 10 {
+            return String(decoding: answer.dropFirst(word.count).dropLast(), as: UTF8.self)
+        }
+        guard let failure = try? JSONDecoder().decode(Failure.self, from: Data(answer)) else {
+            throw CtrError(.failed, "start the supervisor: it ended without a word (out of memory?)")
+        }
+        throw failure.value
+    }
+
     /// Says how it went and lets go of what the caller waits on.
     func send() throws(CtrError) {
-        let bytes = try JSONText.encode(self)
+        let bytes: [UInt8]
+        switch self {
+        case .done(let name): bytes = SupervisorReply.word + Array("\(name)\n".utf8)
+        case .failed(let error): bytes = try JSONText.encode(Failure(error))
+        }
         try describing("reply") { () throws(SysError) in
             // The caller may have been killed; the VPS does not care.
             try? FD.standard(1).writeAll(bytes)

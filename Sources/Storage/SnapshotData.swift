@@ -101,16 +101,30 @@ public struct SnapshotData: Sendable {
         return try step { () throws(SysError) in try snapshots.fd.entries().map(\.name.description) }
     }
 
-    /// Fills an empty disk with what another has in its `upper`.
+    /// Fills an image that is empty with what another has in its `upper`.
+    /// - Parameter source: holds `upper`; nobody writes there meanwhile.
+    func fill(from source: SharedFD) throws(CtrError) {
+        let place = try open(nil)
+        try step { () throws(SysError) in try place.fd.unlink("upper", directory: true) }
+        try copyUpper(of: source, to: place, full: true)
+    }
+
+    /// Makes the directory of a clone; it is the disk after ``finishClone()``.
     /// - Parameters:
     ///   - source: holds `upper`; nobody writes there meanwhile.
     ///   - full: no blocks are shared.
-    @discardableResult
-    public func fill(from source: SharedFD, full: Bool = true) throws(CtrError) -> DiskImage.CloneCost {
-        let place = try open(nil)
-        try step { () throws(SysError) in try place.fd.unlink("upper", directory: true) }
-        try copyUpper(of: source, to: place, full: full)
-        return .copied
+    public func beginClone(of source: SharedFD, full: Bool) throws(CtrError) {
+        try beginCopy(of: source, to: live, in: top, full: full)
+    }
+
+    /// May have been done.
+    public func finishClone() throws(CtrError) {
+        try step { () throws(SysError) in
+            do throws(SysError) { try top.fd.rename(".\(live).new", to: top.fd, live, replace: false) } catch
+                where error.errno == Errno.noEntry
+            {}
+            try top.fd.sync()
+        }
     }
 
     // MARK: steps
@@ -143,9 +157,19 @@ public struct SnapshotData: Sendable {
 
     /// Under a name of its own until it is whole.
     private func copy(_ name: String, in parent: SharedFD, to new: String, in target: SharedFD) throws(CtrError) {
+        let source = try step { () throws(SysError) in SharedFD(try parent.fd.open(name, [.directory, .noFollow])) }
+        try beginCopy(of: source, to: new, in: target)
+        try step { () throws(SysError) in
+            try target.fd.rename(".\(new).new", to: target.fd, new, replace: false)
+            try target.fd.sync()
+        }
+    }
+
+    private func beginCopy(
+        of source: SharedFD, to new: String, in target: SharedFD, full: Bool = false
+    ) throws(CtrError) {
         let unfinished = ".\(new).new"
         try remove(unfinished, in: target)
-        let source = try step { () throws(SysError) in SharedFD(try parent.fd.open(name, [.directory, .noFollow])) }
         let place = try step { () throws(SysError) in
             try target.fd.makeDirectory(unfinished, mode: 0o700)
             let place = SharedFD(try target.fd.open(unfinished, [.directory, .noFollow]))
@@ -154,12 +178,8 @@ public struct SnapshotData: Sendable {
             try place.fd.makeDirectory("work", mode: 0o755)
             return place
         }
-        try copyUpper(of: source, to: place)
-        try step { () throws(SysError) in
-            try place.fd.syncFileSystem()
-            try target.fd.rename(unfinished, to: target.fd, new, replace: false)
-            try target.fd.sync()
-        }
+        try copyUpper(of: source, to: place, full: full)
+        try step { () throws(SysError) in try place.fd.syncFileSystem() }
     }
 
     private func step<T>(_ body: () throws(SysError) -> T) throws(CtrError) -> T { try describing(what, body) }

@@ -5,6 +5,31 @@
 /// flags that stand together) it returns nil, and ArgumentParser reads the same words and says what is wrong with
 /// them. So there is one place where wrong usage is explained, and what both accept means the same.
 enum FastPath {
+    /// The verb of a line that has nothing but names after it, as provisioning scripts write it by the thousand.
+    static func named(_ verb: String, _ names: [String]) -> (any Verb)? {
+        guard !names.isEmpty, !names.contains(where: { $0.hasPrefix("-") }) else { return nil }
+        switch verb {
+        case "start":
+            var command = StartCommand()
+            (command.all, command.onboot, command.wait, command.rescue) = (false, false, false, false)
+            (command.timeout, command.names) = (StartCommand.patience, names)
+            return command
+        case "stop":
+            var command = StopCommand()
+            (command.timeout, command.all, command.names) = (StopCommand.patience, false, names)
+            return command
+        case "kill":
+            var command = KillCommand()
+            (command.signal, command.words) = (nil, names)
+            return command
+        case "destroy":
+            var command = DestroyCommand()
+            (command.force, command.names) = (false, names)
+            return command
+        default: return nil
+        }
+    }
+
     /// - Parameter words: those after the verb.
     static func parse(_ verb: String, _ words: [String], _ globals: Globals) -> Invocation? {
         switch verb {

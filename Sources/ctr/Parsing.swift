@@ -42,6 +42,11 @@ enum Parsing {
         }
     }
 
+    /// A verb that has been read already.
+    static func execute(_ verb: any Verb, _ globals: Globals) -> Int32 {
+        do throws(CtrError) { return try verb.execute(globals) } catch { return Failure.report(error, globals) }
+    }
+
     /// The program's own help and completions; wrong words before a verb.
     static func executeRoot(_ words: [String], _ globals: Globals) -> Int32 {
         do throws(CtrError) {

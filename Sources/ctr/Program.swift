@@ -57,6 +57,8 @@ enum Program {
         switch verb {
         case "run", "exec":
             if let invocation = FastPath.parse(verb, words, globals) { return invocation.execute() }
+        case "start", "stop", "kill", "destroy":
+            if let command = FastPath.named(verb, words) { return Parsing.execute(command, globals) }
         case "supervise" where words.isEmpty:
             return SuperviseMain.main(on: try globals.host())
         case "help":

@@ -103,7 +103,7 @@ import Testing
             #expect(run.out.contains("USAGE: ctr "))
             #expect(run.out.hasSuffix("\n"))
             // Verbs of later steps are not promised.
-            #expect(!run.out.contains("supervise") && !run.out.contains("snapshot"))
+            #expect(!run.out.contains("supervise") && !run.out.contains("migrate"))
         }
     }
 

@@ -20,6 +20,8 @@ struct StartCommand: Verb {
               ctr start web --rescue
             """)
 
+    static let patience = 120
+
     @Flag(help: "Every VPS that is stopped.")
     var all = false
     @Flag(help: "Every VPS that is to run from the host's boot on.")
@@ -27,7 +29,7 @@ struct StartCommand: Verb {
     @Flag(help: "Return when init says that the system is up.")
     var wait = false
     @Option(help: ArgumentHelp("With --wait: seconds to wait at most.", valueName: "s"))
-    var timeout = 120
+    var timeout = patience
     @Flag(help: "A shell on its disk instead of its init.")
     var rescue = false
     @OptionGroup(title: "Options of every command") var global: GlobalOptions

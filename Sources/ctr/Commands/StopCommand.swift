@@ -16,8 +16,10 @@ struct StopCommand: Verb {
               ctr stop web db --timeout 30
             """)
 
+    static let patience = 10
+
     @Option(help: ArgumentHelp("Seconds between asking and killing.", valueName: "s"))
-    var timeout = 10
+    var timeout = patience
     @Flag(help: "Every VPS that runs.")
     var all = false
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
