@@ -107,8 +107,10 @@ public func randomBytes(_ count: Int) throws(SysError) -> [UInt8] {
 
 extension CurrentProcess {
     /// Waits. The corresponding call is `nanosleep(2)`; a signal may cut it short.
-    public static func sleep(milliseconds: Int) {
-        var time = timespec(tv_sec: milliseconds / 1000, tv_nsec: (milliseconds % 1000) * 1_000_000)
+    public static func sleep(milliseconds: Int) { sleep(microseconds: milliseconds * 1000) }
+
+    public static func sleep(microseconds: Int) {
+        var time = timespec(tv_sec: microseconds / 1_000_000, tv_nsec: (microseconds % 1_000_000) * 1000)
         nanosleep(&time, nil)
     }
 }

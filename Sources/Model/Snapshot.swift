@@ -62,6 +62,11 @@ public struct SnapshotTree: Codable, Sendable, Equatable {
     }
 }
 
+extension VPSConfig {
+    /// A verb that worked on its disk was cut short.
+    public var hasUnfinishedDiskWork: Bool { diskWork != nil || disk?.resizingTo != nil }
+}
+
 /// What a verb is doing to the disk of a VPS. It is in config.json from before the first step until after the last: the
 /// next verb finishes or undoes what is found there.
 public struct DiskWork: Codable, Sendable, Equatable {

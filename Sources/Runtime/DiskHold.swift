@@ -96,7 +96,21 @@ final class DiskHold {
         try finish(work)
     }
 
+    /// The file's size is the truth, and the file system in it is made to fill it: so a resize that was cut short is
+    /// finished or undone.
+    func finishResize() throws(CtrError) {
+        guard let attached, let image = files.image(config, in: lock.directory) else { return }
+        let size = try image.sizes().size
+        try attached.updateSize()
+        try data.fillDevice()
+        try write { config in
+            config.disk?.size = size
+            config.disk?.resizingTo = nil
+        }
+    }
+
     private func finishWork() throws(CtrError) {
+        if config.disk?.resizingTo != nil { try finishResize() }
         guard let work = config.diskWork else { return }
         switch work.verb {
         case .delete, .revert: try finish(work)

@@ -58,11 +58,14 @@ struct Ending {
         guard let state = try files.stateDirectory() else { return }
         // Post-stop scripts have their own time.
         let end = Timestamp.monotonic() + 330_000_000_000
+        var pause = 300
         while try Locks.hasSupervisor(state, of: files.name) {
             if Timestamp.monotonic() > end {
                 throw CtrError(.busy, "VPS \(files.name): its supervisor has not cleaned up, try again")
             }
-            CurrentProcess.sleep(milliseconds: 5)
+            // Most have done so in a few milliseconds.
+            CurrentProcess.sleep(microseconds: pause)
+            pause = min(5000, pause * 3 / 2)
         }
         try Recovery(host: files.host).sweep(files.name)
     }

@@ -20,6 +20,8 @@ public struct EventLog: Sendable {
         /// With `from`, the source.
         case cloned
         case snapshotCreated, snapshotDeleted, reverted
+        /// With the new `size`.
+        case resized
         case changed, destroyed, oomKill, limitHit, supervisorLost, recovered
     }
 

@@ -23,7 +23,7 @@ public struct OfflineExec: Sendable {
         }
         try LostVPS.refuse(files)
         try Ending(files: files).stopWaiting()
-        if known.diskWork != nil { _ = try DiskHold(files, lock) }
+        if known.hasUnfinishedDiskWork { _ = try DiskHold(files, lock) }
         guard var config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(exec.name) }
         config.env = exec.environment(config)
         config.args = exec.command

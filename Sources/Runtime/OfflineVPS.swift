@@ -23,7 +23,7 @@ struct OfflineVPS: ~Copyable {
             throw CtrError(.busy, "VPS \(files.name): its supervisor is at work on it, try again")
         }
         guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(files.name) }
-        if config.diskWork != nil { _ = try DiskHold(files, lock) }
+        if config.hasUnfinishedDiskWork { _ = try DiskHold(files, lock) }
         let template = try SealedTemplate(config.template, on: host)
         let spec = try config.spec(
             layers: template.layers, disk: files.diskPath(config), mountPoint: files.path)

@@ -23,7 +23,7 @@ public struct Recovery: Sendable {
     /// Finishes or undoes what a verb that was killed left of its work on the disk.
     private func mendDisk(_ name: String) throws(CtrError) -> Bool {
         let files = try VPSFiles(name, host: host)
-        guard let directory = try files.directory(), try files.keptConfig(in: directory)?.diskWork != nil,
+        guard let directory = try files.directory(), try files.keptConfig(in: directory)?.hasUnfinishedDiskWork == true,
             let lock = try VerbLock.attempt(files)
         else { return false }
         _ = try DiskHold(files, lock)

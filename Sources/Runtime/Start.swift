@@ -43,7 +43,7 @@ public struct Start: Codable, Sendable {
         if try files.stateDirectory() != nil { try LostVPS.refuse(files) }
         // Its supervisor may be clearing up, or waiting to start it again: the operator's word comes first.
         try Ending(files: files).stopWaiting()
-        if config.diskWork != nil { _ = try DiskHold(files, lock) }
+        if config.hasUnfinishedDiskWork { _ = try DiskHold(files, lock) }
         try Isolation.guardProgram(config.userns)
         _ = try SupervisorRequest.start(self).spawn(on: files.host, lock: lock)
         EventLog(files.host).append(.started, vps: name, detail: rescue ? ["rescue": true] : [:])

@@ -127,6 +127,11 @@ public struct SnapshotData: Sendable {
         }
     }
 
+    /// Bytes that all files below a directory take.
+    public static func allocated(below directory: SharedFD, of vps: String) throws(CtrError) -> Int64 {
+        try TreeSize.allocated(directory, "disk of VPS \(vps)")
+    }
+
     // MARK: steps
 
     private func snapshots() throws(CtrError) -> SharedFD {

@@ -30,7 +30,9 @@ struct Ctr: ParsableCommand {
                     CopyCommand.self, ConsoleCommand.self, LogsCommand.self, EventsCommand.self, StatsCommand.self,
                     TopCommand.self,
                 ]),
-            CommandGroup(name: "Disk", subcommands: [SnapshotCommand.self, CloneCommand.self]),
+            CommandGroup(
+                name: "Disk",
+                subcommands: [SnapshotCommand.self, CloneCommand.self, DiskCommand.self, StorageCommand.self]),
             CommandGroup(name: "Template", subcommands: [TemplateCommand.self, ProfileCommand.self]),
             CommandGroup(name: "Host", subcommands: [HostCommand.self, CompletionCommand.self]),
         ])

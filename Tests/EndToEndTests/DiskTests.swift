@@ -173,3 +173,114 @@ extension Fixture {
         try sh("losetup -l -n -O BACK-FILE").succeeds().lines.filter { $0.contains(path) }
     }
 }
+
+/// `ctr disk` and `ctr storage`.
+@Suite(.enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? ""))) struct DiskVerbTests {
+    @Test(arguments: [true, false])
+    func resizedBothWaysRunningOrNot(runs: Bool) throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server("--disk", "512M")
+            try f.ctr(
+                "exec", n, "--", "sh", "-c",
+                "dd if=/dev/urandom of=/root/big bs=1M count=20; md5sum /root/big > /root/sum"
+            )
+            .succeeds()
+            if !runs { try f.ctr("stop", n).succeeds() }
+            for (size, bytes) in [("1G", 1 << 30), ("600M", 600 << 20), ("600M", 600 << 20)] {
+                try f.ctr("disk", "resize", n, size).succeeds()
+                #expect(try Kernel.open("\(f.root)/vps/\(n)/disk.img", [.readOnly]).status().size == bytes)
+            }
+            if !runs { try f.ctr("start", n).succeeds() }
+            let blocks = try f.ctr("exec", n, "--", "stat", "-f", "-c", "%b %S", "/").succeeds().out
+                .split { !$0.isNumber }.compactMap { Int($0) }
+            #expect(blocks.count == 2 && blocks[0] * blocks[1] == 600 << 20, "\(blocks)")
+            try f.ctr("exec", n, "--", "md5sum", "-c", "/root/sum").succeeds()
+            #expect(try f.ctr("disk", "check", n).succeeds().out.contains("no errors"))
+        }
+    }
+
+    @Test func belowWhatIsUsedIsRefused() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server("--disk", "1G")
+            try f.ctr("exec", n, "--", "sh", "-c", "dd if=/dev/urandom of=/root/big bs=1M count=300; sync").succeeds()
+            let refused = try f.ctr("disk", "resize", n, "256M")
+            #expect(refused.status == 1 && refused.err.contains("least size"), "\(refused.both)")
+            try f.ctr("exec", n, "--", "sh", "-c", "echo x > /root/x && sync").succeeds()
+            #expect(try f.ctr("disk", "resize", n, "1M").status == 64)
+            #expect(try f.ctr("disk", "resize", n, "none").status == 64)
+            #expect(try f.ctr("set", n, "--disk", "2G").err.contains("disk resize"))
+        }
+    }
+
+    /// What a kill leaves in config.json and in the file.
+    @Test(arguments: ["512M", "1G"])
+    func aResizeThatWasCutShortIsFinishedOrUndone(size: String) throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--disk", "512M").succeeds()
+            try f.sh(
+                """
+                sed -i 's/"disk":{"size"/"disk":{"resizingTo":1073741824,"size"/' root/vps/\(n)/config.json
+                truncate -s \(size) root/vps/\(n)/disk.img
+                """
+            ).succeeds()
+            try f.ctr("start", n).succeeds()
+            let config = try JSON(text: f.text("root/vps/\(n)/config.json"))
+            #expect(config["disk"]?["size"]?.int == (size == "1G" ? 1 << 30 : 512 << 20))
+            #expect(config["disk"]?["resizingTo"] == nil)
+        }
+    }
+
+    @Test func compactSaysWhatItGaveBack() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.server("--disk", "512M")
+            try f.ctr(
+                "exec", n, "--", "sh", "-c", "dd if=/dev/urandom of=/root/big bs=1M count=100; sync; rm /root/big"
+            ).succeeds()
+            let done = try JSON(text: f.ctr("--json", "disk", "compact", n).succeeds().out)
+            let (before, after) = (try #require(done["before"]?.int), try #require(done["after"]?.int))
+            #expect(before > 100 << 20 && after < 40 << 20)
+            let directory = try f.server("--disk", "none", name: "d")
+            for verb in ["compact", "check"] {
+                let refused = try f.ctr("disk", verb, directory)
+                #expect(refused.status == 1 && refused.err.contains("directory"), "\(refused.both)")
+            }
+        }
+    }
+
+    @Test func damageIsNamed() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--disk", "256M").succeeds()
+            try f.ctr(
+                "exec", "--offline", n, "--", "sh", "-c",
+                "yes 'this is what is damaged' | dd of=/root/victim bs=1M count=8 iflag=fullblock; echo well > /root/well; sync"
+            ).succeeds()
+            try f.ctr("snapshot", "create", n, "s").succeeds()
+            // One block in the middle of the file's data.
+            try f.sh(
+                """
+                cd root/vps/\(n)
+                at=$(grep -abo 'this is what is damaged' disk.img | tail -n 1000 | head -n 1 | cut -d: -f1)
+                printf spoiled | dd of=disk.img bs=1 seek=$at conv=notrunc
+                """
+            ).succeeds()
+            let found = try f.ctr("disk", "check", n)
+            #expect(found.status == 1 && found.out.contains("damaged: /root/victim"), "\(found.both)")
+            #expect(found.out.contains("damaged: s:/root/victim") && !found.out.contains("well"), "\(found.both)")
+        }
+    }
+
+    @Test func storageSumsUp() throws {
+        try Fixture.withServers { (f) throws in
+            for (word, disk) in [("a", "256M"), ("b", "512M"), ("c", "none")] {
+                try f.ctr("create", f.name(word), "--template", "minimal", "--disk", disk).succeeds()
+            }
+            let report = try JSON(text: f.ctr("--json", "storage").succeeds().out)
+            #expect(report["promised"]?.int == 768 << 20)
+            #expect((report["templates"]?.int ?? 0) > 0 && (report["free"]?.int ?? 0) > 0)
+            let text = try f.ctr("storage").succeeds().out
+            #expect(text.contains("directory") && text.contains("thin") && text.contains("overcommitment"))
+        }
+    }
+}

@@ -67,6 +67,12 @@ struct FaultedVerb: Sendable, CustomTestStringConvertible {
         .init(
             testDescription: "snapshot revert, directory", before: "\(create) && \(snapshot)",
             script: "$CTR snapshot revert $A s", leaves: "stopped"),
+        .init(
+            testDescription: "disk resize, bigger", before: onImage, script: "$CTR disk resize $A 256M",
+            leaves: "stopped"),
+        .init(
+            testDescription: "disk resize, smaller, running", before: "\(create) --disk 512M && $CTR start $A",
+            script: "$CTR disk resize $A 300M", leaves: "running"),
         .init(testDescription: "clone", before: onImage, script: "$CTR clone $A $B", leaves: "stopped"),
         .init(
             testDescription: "clone of a directory", before: start, script: "$CTR clone $A $B", leaves: "running"),

@@ -117,6 +117,7 @@ struct ShowCommand: Verb {
 
     private static func system(_ config: VPSConfig) -> [(String, String?)] {
         [
+            ("disk", config.disk.map { "\(Size.format($0.size)), \($0.thick ? "thick" : "thin")" } ?? "directory"),
             ("network", config.network.rawValue), ("user namespace", config.userns.rawValue),
             ("ids", config.idRange.map { "\($0.base) to \($0.base + ($0.count - 1)) of the host" }),
             ("mounts", list(config.mounts.map { "\($0.source):\($0.destination)\($0.readOnly ? ":ro" : "")" })),
