@@ -12,7 +12,8 @@ packages() {
         demo) echo apt busybox-static dpkg procps ;;
         test)
             echo acl apt attr bsdextrautils bsdutils btrfs-progs busybox-static coreutils dpkg e2fsprogs gcc gzip \
-                iproute2 libc6-dev lxcfs mmdebstrap mount procps psmisc python3 skopeo strace tar tmux util-linux xz-utils zstd
+                iproute2 libc6-dev lxcfs mmdebstrap mount procps psmisc python3 skopeo strace tar tmux util-linux \
+                xfsprogs xz-utils zstd
             ;;
         bench)
             echo busybox-static coreutils gcc golang-github-containers-common libc6-dev libseccomp-dev lxc mmdebstrap \

@@ -49,6 +49,25 @@ extension HostCheck {
         section.add(
             "shared copies of files", bench.root.probe { (path) throws(SysError) in try reflink(path) },
             cost: "full copies of disks take the time and the space of their data; xfs and btrfs share it")
+        section.add(
+            "loop devices",
+            bench.root.probe { (_) throws(SysError) in
+                _ = try open("/dev/loop-control", [.readWrite])
+                return .yes()
+            },
+            cost: "VPSs can't have disk images, only directories (--disk none)")
+        section.add(
+            "btrfs",
+            bench.root.probe { (_) throws(SysError) in
+                _ = try FileSystemContext("btrfs")
+                return .yes()
+            },
+            cost: "VPSs can't have disk images, only directories (--disk none)")
+        section.add(
+            "mkfs.btrfs",
+            ToolProcess.find("mkfs.btrfs").map { .yes($0) }
+                ?? .no("not in \(ToolProcess.searchPath.joined(separator: ":"))"),
+            cost: "VPSs can't have disk images, only directories (--disk none): install the package btrfs-progs")
         return section
     }
 

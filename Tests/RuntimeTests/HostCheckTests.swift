@@ -52,6 +52,7 @@ import Testing
         + [
             "--root", "--state", "--state empty after a reboot", "space for --root", "inodes for --root",
             "space for --state", "extended attributes", "files without a name", "shared copies of files",
+            "loop devices", "btrfs", "mkfs.btrfs",
         ].map { "storage: \($0)" }
         + ["process numbers", "terminals", "inotify instances", "boot id"].map { "kernel settings: \($0)" }
         + ["view from inside: lxcfs"]
