@@ -140,7 +140,7 @@ enum Disks {
             try f.ctr("create", n, "--template", "minimal", "--disk", "256M").succeeds()
             let holder = try f.startScript("exec 9>>root/vps/\(n)/disk.img; flock -n 9 && exec sleep 60")
             defer { try? holder.signal(SIGKILL) }
-            _ = until(5) { (try? f.sh("! flock -n root/vps/\(n)/disk.img true").status) == 0 }
+            _ = until(60) { (try? f.sh("! flock -n root/vps/\(n)/disk.img true").status) == 0 }
             let refused = try f.ctr("start", n)
             #expect(refused.status == 75 && refused.err.contains("in use"), "\(refused.both)")
         }
@@ -254,7 +254,7 @@ extension Fixture {
             try f.ctr("create", n, "--template", "minimal", "--disk", "256M").succeeds()
             try f.ctr(
                 "exec", "--offline", n, "--", "sh", "-c",
-                "yes 'this is what is damaged' | dd of=/root/victim bs=1M count=8 iflag=fullblock; echo well > /root/well; sync"
+                "yes 'this is what is damaged' | head -n 80000 > /root/victim; echo well > /root/well; sync"
             ).succeeds()
             try f.ctr("snapshot", "create", n, "s").succeeds()
             // One block in the middle of the file's data.
