@@ -8,7 +8,7 @@ set -euo pipefail
 
 packages() {
     case $1 in
-        build) echo binutils gcc git libc6-dev libcap-dev libseccomp-dev libstdc++-12-dev make ;;
+        build) echo binutils btrfs-progs gcc git libc6-dev libcap-dev libseccomp-dev libstdc++-12-dev make ;;
         demo) echo apt busybox-static dpkg procps ;;
         test)
             echo acl apt attr bsdextrautils bsdutils btrfs-progs busybox-static coreutils dpkg e2fsprogs gcc gzip \

@@ -116,8 +116,7 @@ extension DiskHold {
             try data.take(id)
             result = try body(id)
         } catch {
-            try? data.remove(id)
-            try? write { $0.diskWork = nil }
+            undoSnapshot(id)
             throw error
         }
         try data.remove(id)

@@ -34,6 +34,9 @@ struct ConfigBuilder {
         config.seccomp = options.seccomp ?? .standard
         config.userns = options.userns ?? .auto
         config.network = options.network ?? .none
+        if options.thick == true, options.disk == nil || options.disk == DiskChoice.none {
+            throw CtrError(.usage, "--thick: it is for a disk image (--disk SIZE)")
+        }
         if case .image(let size) = options.disk { config.disk = DiskConfig(size: size, thick: options.thick ?? false) }
         config.nesting = options.nesting ?? false
         config.restart = options.restart ?? .no

@@ -118,11 +118,25 @@ final class DiskHold {
             try data.finishClone()
             try write { $0.diskWork = nil }
         case .snapshot:
-            // Of which only the id is known: it never was one.
-            try data.remove(work.id)
-            try write { $0.diskWork = nil }
+            try settleSnapshot(work.id)
         }
         EventLog(files.host).append(.recovered, vps: files.name)
+    }
+
+    /// One that is in the tree has its data. Of another only the id is known: it never was one.
+    private func settleSnapshot(_ id: String) throws(CtrError) {
+        if try !tree().snapshots.contains(where: { $0.id == id }) { try data.remove(id) }
+        try write { $0.diskWork = nil }
+    }
+
+    /// After a failure: with whatever of it is there.
+    func undoSnapshot(_ id: String) {
+        if var tree = try? tree(), tree.snapshots.contains(where: { $0.id == id }) {
+            tree.remove(id)
+            guard (try? write(tree)) != nil else { return }
+        }
+        guard (try? data.remove(id)) != nil else { return }
+        try? write { $0.diskWork = nil }
     }
 
     private func finish(_ work: DiskWork) throws(CtrError) {

@@ -47,8 +47,7 @@ public struct Snapshots: Sendable {
             tree.add(snapshot)
             try hold.write(tree)
         } catch {
-            try? hold.data.remove(snapshot.id)
-            try? hold.write { $0.diskWork = nil }
+            hold.undoSnapshot(snapshot.id)
             throw error
         }
         try hold.write { $0.diskWork = nil }

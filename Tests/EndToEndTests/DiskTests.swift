@@ -85,6 +85,8 @@ enum Disks {
                 let refused = try f.ctr("create", f.name(), "--template", "minimal", "--disk=\(size)")
                 #expect(refused.status == 64 && refused.err.contains("--disk"), "\(size): \(refused.both)")
             }
+            let thick = try f.ctr("create", f.name(), "--template", "minimal", "--disk", "none", "--thick")
+            #expect(thick.status == 64 && thick.err.contains("--thick"), "\(thick.both)")
             #expect(!f.exists("root/vps/\(f.name())"))
         }
     }

@@ -56,6 +56,24 @@ import Testing
         }
     }
 
+    /// What a kill leaves in config.json, before the tree has the snapshot and after.
+    @Test func aSnapshotThatWasCutShort() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--disk", "128M").succeeds()
+            try f.ctr("snapshot", "create", n, "whole").succeeds()
+            let tree = try JSON(text: f.text("root/vps/\(n)/snapshots.json"))
+            let id = try #require(tree["current"]?.string)
+            for unfinished in [id, "abcdefabcdef"] {
+                let work = "\"diskWork\":{\"id\":\"\(unfinished)\",\"verb\":\"snapshot\",\"withConfig\":false},"
+                try f.sh("sed -i 's/^{/{\(work)/' root/vps/\(n)/config.json").succeeds()
+                #expect(try f.ctr("host", "recover").succeeds().lines == [n])
+                #expect(try f.ctr("snapshot", "list", "-q", n).succeeds().lines == ["whole"])
+                try f.ctr("snapshot", "revert", n, "whole").succeeds()
+            }
+        }
+    }
+
     @Test func namesAndUnknownOnes() throws {
         try Fixture.withServers { (f) throws in
             let n = f.name()
