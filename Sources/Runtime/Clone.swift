@@ -65,6 +65,7 @@ public struct Clone: Sendable {
         if let disk = config.disk, let id, let image = hold.files.image(hold.config, in: hold.lock.directory),
             let new = place.files.image(config, in: place.directory)
         {
+            try place.promise(config)
             return try new.clone(hold.data, id, from: image, disk, full: full, progress: progress)
         }
         progress(.step("copy"))

@@ -26,6 +26,7 @@ public struct DiskVerbs: Sendable {
         if size < disk.size { try refuse(size, hold) }
         try hold.write { $0.disk?.resizingTo = size }
         do throws(CtrError) {
+            if size > disk.size { try Overcommit.check(vps, promises: size, host) }
             if size < disk.size { try hold.data.shrink(to: size) }
             try image.setSize(size, from: disk.size, allocate: disk.thick)
         } catch {

@@ -26,6 +26,9 @@ struct Settings: Codable, Equatable {
     /// The disk that `create` makes where no `--disk` is given; else 10G.
     var disk: DiskChoice?
 
+    /// How many times the host's space all disk images together may promise; else there is no bound.
+    var overcommit: Double?
+
     struct Pool: Codable, Equatable {
         var base: UInt32
         var count: UInt32
@@ -46,12 +49,17 @@ struct Settings: Codable, Equatable {
         do {
             let known: Set<String> = [
                 "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory", "lockSeconds", "disk",
+                "overcommit",
             ]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {
                 throw CtrError(.config, "settings \(path): unknown key '\(unknown.escaped)'")
             }
-            return try JSONDecoder().decode(Settings.self, from: Data(bytes))
+            let settings = try JSONDecoder().decode(Settings.self, from: Data(bytes))
+            if let ratio = settings.overcommit, ratio <= 0 {
+                throw CtrError(.config, "settings \(path): overcommit \(ratio): not above 0")
+            }
+            return settings
         } catch let error as CtrError {
             throw error
         } catch {

@@ -74,7 +74,10 @@ final class VPSPlace {
     /// Makes the disk: an image, or a directory whose `upper` is what the guest sees as its root's own files, `/`
     /// included. The image of a VPS that is to be kept is finished when its config.json is there.
     func makeDisk(_ config: VPSConfig) throws(CtrError) {
-        if let disk = config.disk, let image = files.image(config, in: directory) { return try image.make(disk) }
+        if let disk = config.disk, let image = files.image(config, in: directory) {
+            try promise(config)
+            return try image.make(disk)
+        }
         let (directory, ephemeral) = (directory, config.ephemeral)
         try describing("disk of VPS \(files.name)", code: .cannotCreate) { () throws(SysError) in
             var disk = directory

@@ -273,6 +273,37 @@ extension Fixture {
         }
     }
 
+    @Test func promisesHaveABound() throws {
+        try Fixture.withServers { (f) throws in
+            let (n, m) = (f.name("a"), f.name("b"))
+            try f.ctr("create", n, "--template", "minimal", "--disk", "512M").succeeds()
+            let physical = try #require(try JSON(text: f.ctr("--json", "storage").succeeds().out)["size"]?.int)
+            // Room for these and 384 MiB more.
+            func bound(_ text: String) throws {
+                try f.write(
+                    "config.json", "{\"idRegistry\": \"\(f.path)/ids\", \"disk\": \"none\", \"overcommit\": \(text)}")
+            }
+            try bound("\(Double(896 << 20) / Double(physical))")
+            for refused in [
+                try f.ctr("create", m, "--template", "minimal", "--disk", "512M"), try f.ctr("clone", n, m),
+                try f.ctr("run", "--name", m, "--disk", "512M", "minimal", "true"),
+                try f.ctr("disk", "resize", n, "1G"),
+            ] {
+                // `run` says 125 for every failure of its own.
+                #expect([73, 125].contains(refused.status) && refused.err.contains("overcommit"), "\(refused.both)")
+                #expect(!f.exists("root/vps/\(m)"))
+            }
+            #expect(try Kernel.open("\(f.root)/vps/\(n)/disk.img", [.readOnly]).status().size == 512 << 20)
+            let config = try f.ctr("--json", "show", n).succeeds().out
+            #expect(!config.contains("resizingTo"))
+            // What fits is made, and a directory promises nothing.
+            try f.ctr("create", m, "--template", "minimal", "--disk", "256M").succeeds()
+            try f.ctr("create", f.name("c"), "--template", "minimal", "--disk", "none").succeeds()
+            try bound("0")
+            #expect(try f.ctr("create", f.name("d"), "--template", "minimal", "--disk", "256M").status == 78)
+        }
+    }
+
     @Test func storageSumsUp() throws {
         try Fixture.withServers { (f) throws in
             for (word, disk) in [("a", "256M"), ("b", "512M"), ("c", "none")] {
