@@ -45,7 +45,8 @@ struct CgroupMountTable: Equatable {
     // 36 35 98:0 /root /mount/point rw,noatime shared:1 master:2 - type source superoptions
     private mutating func addLine(_ line: ArraySlice<UInt8>) {
         let fields = line.split(separator: UInt8(ascii: " "))
-        guard fields.count >= 9, let dash = fields[6...].firstIndex(where: { $0.count == 1 && $0.first == UInt8(ascii: "-") }),
+        guard fields.count >= 9,
+            let dash = fields[6...].firstIndex(where: { $0.count == 1 && $0.first == UInt8(ascii: "-") }),
             fields.count > dash + 3
         else { return }
         let mount = CgroupMountTable.unescape(fields[4])
