@@ -140,7 +140,7 @@ enum Disks {
         try Fixture.withServers { (f) throws in
             let n = f.name()
             try f.ctr("create", n, "--template", "minimal", "--disk", "256M").succeeds()
-            let holder = try f.startScript("exec 9>>root/vps/\(n)/disk.img; flock -n 9 && exec sleep 60")
+            let holder = try f.startScript("exec 9>>root/vps/\(n)/disk.img; flock 9 && exec sleep 60")
             defer { try? holder.signal(SIGKILL) }
             _ = until(60) { (try? f.sh("! flock -n root/vps/\(n)/disk.img true").status) == 0 }
             let refused = try f.ctr("start", n)
@@ -279,10 +279,8 @@ extension Fixture {
             try f.ctr("create", n, "--template", "minimal", "--disk", "512M").succeeds()
             let physical = try #require(try JSON(text: f.ctr("--json", "storage").succeeds().out)["size"]?.int)
             // Room for these and 384 MiB more.
-            func bound(_ text: String) throws {
-                try f.write(
-                    "config.json", "{\"idRegistry\": \"\(f.path)/ids\", \"disk\": \"none\", \"overcommit\": \(text)}")
-            }
+            let settings = try f.text("config.json").prefix { $0 != "}" }
+            func bound(_ text: String) throws { try f.write("config.json", "\(settings), \"overcommit\": \(text)}") }
             try bound("\(Double(896 << 20) / Double(physical))")
             for refused in [
                 try f.ctr("create", m, "--template", "minimal", "--disk", "512M"), try f.ctr("clone", n, m),
@@ -301,6 +299,7 @@ extension Fixture {
             try f.ctr("create", f.name("c"), "--template", "minimal", "--disk", "none").succeeds()
             try bound("0")
             #expect(try f.ctr("create", f.name("d"), "--template", "minimal", "--disk", "256M").status == 78)
+            try bound("1000")
         }
     }
 

@@ -189,6 +189,6 @@ extension Fixture {
 
     /// Records that the writer has written.
     fileprivate func count(_ n: String) throws -> Int {
-        Int(try ctr("exec", n, "--", "sh", "-c", "wc -l < /root/log").succeeds().lines[0]) ?? 0
+        Int(try ctr("exec", n, "--", "sh", "-c", "cat /root/log 2>/dev/null | wc -l").succeeds().lines[0]) ?? 0
     }
 }
