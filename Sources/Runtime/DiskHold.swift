@@ -102,7 +102,7 @@ final class DiskHold {
         guard let attached, let image = files.image(config, in: lock.directory) else { return }
         let size = try image.sizes().size
         try attached.updateSize()
-        try data.fillDevice()
+        try data.fillDevice(size)
         try write { config in
             config.disk?.size = size
             config.disk?.resizingTo = nil

@@ -38,9 +38,12 @@ extension AttachedDisk {
 }
 
 extension SnapshotData {
-    /// The file system in an image takes all of the device.
-    public func fillDevice() throws(CtrError) {
-        try describing(what) { () throws(SysError) in try top.fd.resizeBtrfs(nil) }
+    /// The file system in an image takes all of its device, which has `size` bytes.
+    public func fillDevice(_ size: Int64) throws(CtrError) {
+        try describing(what) { () throws(SysError) in
+            // Below 256 MiB the kernel refuses even what it has.
+            if try top.fd.btrfsDevice().total != size { try top.fd.resizeBtrfs(nil) }
+        }
     }
 
     /// The least size in bytes that the file system in an image can have now. Its chunks must fit, with room to move
