@@ -110,7 +110,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(6)))
     func oneGibibyteInAPipe() throws {
         try Fixture.with { (f) throws in
             let run = try f.sh("head -c 1G /dev/zero | $CTR run minimal cat | wc -c", timeout: 90)
