@@ -13,7 +13,7 @@ export PATH := $(PATH):/opt/swift/usr/bin
 # Generic types come from accessors with static witness tables, and not by their mangled names: a name is looked up among
 # all conformances of the static program, which took half of what a start computes.
 RELEASE := -c release --scratch-path .build-release --product ctr \
-	--static-swift-stdlib -Xswiftc -static-executable -Xlinker -s \
+	--static-swift-stdlib -Xswiftc -static-executable -Xlinker -s -Xlinker -L/usr/local/lib/ctr-build \
 	-Xswiftc -Xfrontend -Xswiftc -disable-concrete-type-metadata-mangled-name-accessors
 
 SHARE := $(DESTDIR)$(PREFIX)/share

@@ -27,7 +27,9 @@ let package = Package(
         .library(name: "Model", targets: ["Model"]),
         .library(name: "Namespaces", targets: ["Namespaces"]),
         .library(name: "Cgroups", targets: ["Cgroups"]),
+        .library(name: "Network", targets: ["Network"]),
         .library(name: "Storage", targets: ["Storage"]),
+        .library(name: "Checkpoint", targets: ["Checkpoint"]),
         .library(name: "Runtime", targets: ["Runtime"]),
         .executable(name: "ctr", targets: ["ctr"]),
     ],
@@ -38,12 +40,15 @@ let package = Package(
         .target(name: "CLinux"),
         .systemLibrary(name: "CSeccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CCap", providers: [.apt(["libcap-dev"])]),
+        .systemLibrary(name: "CMnl", providers: [.apt(["libmnl-dev"])]),
         module("Kernel", ["CLinux"]),
         module("Model", ["Kernel"]),
         module("Namespaces", ["Kernel", "Model", "CSeccomp", "CCap"]),
         module("Cgroups", ["Kernel", "Model"]),
+        module("Network", ["Kernel", "Model", "CMnl"]),
         module("Storage", ["Kernel", "Model"]),
-        module("Runtime", ["Kernel", "Model", "Namespaces", "Cgroups", "Storage"]),
+        module("Checkpoint", ["Kernel", "Model"]),
+        module("Runtime", ["Kernel", "Model", "Namespaces", "Cgroups", "Network", "Storage", "Checkpoint"]),
         .executableTarget(
             name: "ctr",
             dependencies: [
@@ -73,6 +78,8 @@ let package = Package(
                 "security-probe",
             ]),
         tests("CgroupsTests", ["Cgroups", "Kernel", "Model", "cgroup-probe"]),
+        tests("NetworkTests", ["Kernel", "Model", "Network"]),
+        tests("CheckpointTests", ["Checkpoint", "Kernel", "Model"]),
         tests("StorageTests", ["Kernel", "Model", "Storage", "storage-probe"]),
         tests("RuntimeTests", ["Kernel", "Model", "Runtime", "check-probe", "event-probe", "ctr"]),
         tests(
@@ -81,7 +88,7 @@ let package = Package(
                 "Kernel", "Model", "Runtime", "ctr", "event-probe",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        tests("EndToEndTests", ["Kernel", "fault-probe"]),
+        tests("EndToEndTests", ["Checkpoint", "Kernel", "fault-probe"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -16,8 +16,10 @@ import sys
 import tempfile
 import time
 
+import disks
 import life
 import oci
+import suspend
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/root", "LC_ALL": "C.UTF-8"}
 if "CTR_CONFIG" in os.environ:
@@ -105,7 +107,7 @@ class Bench:
         os.chmod(self.work, 0o711)
         # Ranges of ids are handed out from a registry of its own too, so that nothing stays in /var/lib/ctr.
         with open(f"{self.work}/config.json", "w") as file:
-            json.dump({"idRegistry": f"{self.work}/ids"}, file)
+            json.dump({"idRegistry": f"{self.work}/ids", "net": "none"}, file)
         os.environ["CTR_CONFIG"] = f"{self.work}/config.json"
         self.host = Worker(self.work)
         self.hidden = Worker(self.work, hybrid_hidden=True)
@@ -259,7 +261,7 @@ class Bench:
         ratio = percentile(times[name], 0.5) / percentile(times[against], 0.5)
         self.goals.append((f"{title}: {name} / {against}", f"{ratio:.2f}", f"≤ {factor}", ratio <= factor))
 
-    def report(self):
+    def report(self, whole):
         def first_line(command):
             return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split("\n")[0].strip()
 
@@ -296,9 +298,13 @@ class Bench:
             "have the template's root below an overlay, the same init, limits and no network but a loopback of their own; "
             "ctr also a user namespace with id-mapped layers and a seccomp filter, lxc neither. Of debian-12 the time runs "
             "until `systemctl is-system-running --wait` inside says `running`. Memory of the host is what MemAvailable lost: "
-            "supervisors or monitors, the guests' own processes, cgroups, mounts and all else that the kernel holds.\n")
+            "supervisors or monitors, the guests' own processes, cgroups, mounts and all else that the kernel holds.\n\n"
+            "Disks: medians, all on one xfs of the bench's own in a file; the loop device is one of btrfs with the options that "
+            "ctr gives it, on the same xfs.\n")
         text += "".join(f"\nNote: {note}\n" for note in self.notes)
         print("\n" + text)
+        if not whole:
+            return
         with open(self.options.results + ".new", "w") as file:
             file.write(text)
         os.rename(self.options.results + ".new", self.options.results)
@@ -307,20 +313,27 @@ class Bench:
         self.load = os.getloadavg()
         try:
             self.prepare()
+            failed = False
             steps = [self.measure_start, self.measure_run, self.measure_exec, self.measure_many]
             if self.has_ctr:
-                steps += life.Life(self, compare, percentile).steps()
+                steps += life.Life(self, compare, percentile).steps() + disks.Disks(self).steps()
+                steps += suspend.Suspend(self).steps()
             # BENCH_ONLY names the steps of a short session, for instance "minimal idle".
             only = os.environ.get("BENCH_ONLY", "").split()
             for step in steps:
                 if only and step.__name__.removeprefix("measure_") not in only:
                     continue
                 print(f"bench: {step.__name__.removeprefix('measure_')} ...", file=sys.stderr)
-                step()
-            self.report()
+                try:
+                    step()
+                except RuntimeError as error:
+                    print(f"bench: {error}", file=sys.stderr)
+                    self.notes.append(f"{step.__name__.removeprefix('measure_')} failed: {str(error).splitlines()[0][:200]}")
+                    failed = True
+            self.report(whole=not only)
         finally:
             self.clean()
-        return 0 if self.has_ctr else 1
+        return 0 if self.has_ctr and not failed else 1
 
     def clean(self):
         for worker, command in self.running:

@@ -21,6 +21,11 @@ def meminfo(name):
         return int(next(line for line in file if line.startswith(f"{name}:")).split()[1]) * 1024
 
 
+def pty(name):
+    with open(f"/proc/sys/kernel/pty/{name}") as file:
+        return int(file.read())
+
+
 def settled_memory():
     """What the host has left, in bytes, once it stands still: three looks that agree to a megabyte, or the last."""
     os.sync()
@@ -255,6 +260,9 @@ class Life:
             # The next stage is twice this one.
             took = time.monotonic() - now
             if time.monotonic() - began + 2.2 * took > limit or meminfo("MemAvailable") - 2 * used < least:
+                return points, spent
+            # Each has a console: kernel.pty.max, less what is kept for the host.
+            if name == "ctr" and 2 * count > pty("max") - pty("reserve") - pty("nr") + count:
                 return points, spent
 
     def start_ctr(self, numbers):

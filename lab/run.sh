@@ -62,7 +62,7 @@ fi
 status=0
 # In the background, so that a signal to this script is taken at once and ends the machine too.
 trap 'exit 143' INT TERM
-timeout --kill-after=10 "${LAB_SECONDS:-1300}" \
+timeout --kill-after=10 "${LAB_SECONDS:-1700}" \
     "${qemu[@]}" -serial "file:$work/console" -serial "file:$events" </dev/null &
 machine=$!
 trap 'kill $machine 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -70,7 +70,7 @@ wait $machine || status=$?
 # Control sequences of a terminal that is none.
 sed -E 's/\x1b\[[0-9;?]*[a-zA-Z]|\r//g' "$work/console"
 if [ $status != 0 ]; then
-    echo "lab: the machine ended with status $status (124: after ${LAB_SECONDS:-1300} s)" >&2
+    echo "lab: the machine ended with status $status (124: after ${LAB_SECONDS:-1700} s)" >&2
     exit $status
 fi
 result=$(sed -nE 's/.*lab: the tests ended with status ([0-9]+).*/\1/p' "$work/console" | tail -n 1)

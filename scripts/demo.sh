@@ -10,7 +10,8 @@ fi
 
 base=$(mktemp -d -t ctr-demo.XXXXXX)
 export CTR_ROOT=$base/lib CTR_STATE=$base/run CTR_CONFIG=$base/config.json
-echo "{\"idRegistry\": \"$base/ids\"}" >"$CTR_CONFIG"
+# Without a network: what the host passes on, and its packet filter, are its operator's to set up.
+echo "{\"idRegistry\": \"$base/ids\", \"net\": \"none\"}" >"$CTR_CONFIG"
 PATH=$PWD/bin:$PATH
 
 parent=

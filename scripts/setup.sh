@@ -1,28 +1,29 @@
 #!/bin/bash
 # Installs what a step needs on Debian 12, and does nothing where all is there:
 #
-#     scripts/setup.sh GROUP...     build demo test bench lab lint
+#     scripts/setup.sh GROUP...     build criu demo test bench lab lint
 #
 # The Swift toolchain is not installed, only looked for: in PATH or /opt/swift.
 set -euo pipefail
 
 packages() {
     case $1 in
-        build) echo binutils btrfs-progs gcc git libc6-dev libcap-dev libseccomp-dev libstdc++-12-dev make ;;
+        build) echo apt binutils btrfs-progs dpkg gcc git libc6-dev libcap-dev libmnl-dev libseccomp-dev libstdc++-12-dev make ;;
+        criu) echo apt iproute2 mmdebstrap nftables tar ;;
         demo) echo apt busybox-static dpkg procps ;;
         test)
             echo acl apt attr bsdextrautils bsdutils btrfs-progs busybox-static coreutils dpkg e2fsprogs gcc gzip \
-                iproute2 libc6-dev lxcfs mmdebstrap mount procps psmisc python3 skopeo strace tar tmux util-linux \
-                xfsprogs xz-utils zstd
+                iproute2 libc6-dev lxcfs mmdebstrap mount nftables openssh-client procps psmisc python3 skopeo strace tar tmux \
+                util-linux xfsprogs xz-utils zstd
             ;;
         bench)
-            echo busybox-static coreutils gcc golang-github-containers-common libc6-dev libseccomp-dev lxc mmdebstrap \
-                mount patchelf python3 util-linux
+            echo busybox-static coreutils gcc golang-github-containers-common libc6-dev libseccomp-dev lxc rsync mmdebstrap \
+                mount patchelf python3 util-linux xfsprogs btrfs-progs
             ;;
         lab) echo apt dpkg e2fsprogs kmod mmdebstrap python3 qemu-system-x86 busybox-static cpio zstd ;;
         lint) echo gcc python3 shellcheck ;;
         *)
-            echo "setup: unknown group '$1' (groups: build demo test bench lab lint)" >&2
+            echo "setup: unknown group '$1' (groups: build criu demo test bench lab lint)" >&2
             exit 64
             ;;
     esac
@@ -60,7 +61,16 @@ lists_are_fresh() {
 update=no
 if [ ${#missing[@]} -gt 0 ]; then update=yes; fi
 if [ $needs_lists = yes ] && ! lists_are_fresh; then update=yes; fi
-if [ $update = no ] && [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+finish() {
+    case " $* " in *" build "*) "$(dirname "$0")/static-libmnl.sh" ;; esac
+    # Tests of suspend are skipped without it, and say so.
+    case " $* " in
+        *" criu "*) "$(dirname "$0")/criu.sh" ;;
+        *" test "*) "$(dirname "$0")/criu.sh" || echo "setup: going on without criu" >&2 ;;
+    esac
+    exit 0
+}
+if [ $update = no ] && [ ${#missing[@]} -eq 0 ]; then finish "$@"; fi
 
 if ! command -v apt-get >/dev/null; then
     echo "setup: no apt-get here; install by hand: ${missing[*]}" >&2
@@ -92,3 +102,4 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt install -y --no-install-recommends "${missing[@]}" >/dev/null ||
         { echo "setup: apt-get could not install: ${missing[*]}" >&2; exit 69; }
 fi
+finish "$@"

@@ -60,7 +60,7 @@ fi
 scripts/check-leftovers.sh snapshot "$work/before"
 
 echo "== tests on this kernel ($(uname -r))"
-timeout --kill-after=30 "${CTR_TEST_SECONDS:-1500}" \
+timeout --kill-after=30 "${CTR_TEST_SECONDS:-2100}" \
     swift test --skip-build --disable-xctest ${filter:+--filter "$filter"} \
     --event-stream-version 0 --event-stream-output-path "$work/host.json" </dev/null
 count "this kernel" "$work/host.json" $?

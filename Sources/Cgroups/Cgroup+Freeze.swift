@@ -35,6 +35,17 @@ extension Cgroup {
         }
     }
 
+    /// Does what is done while it is frozen: SIGINT, SIGTERM, SIGHUP and SIGQUIT, where they end this process, thaw it first.
+    public func thawingIfEnded<R>(_ body: () throws(CtrError) -> R) throws(CtrError) -> R {
+        let freezer = try freezer()
+        let (file, word) = freezer.isUnified ? ("cgroup.freeze", "0") : ("freezer.state", "THAWED")
+        let opened: SharedFD
+        do throws(SysError) { opened = SharedFD(try freezer.open(file, .writeOnly)) } catch {
+            throw CtrError(cgroup: freezer.path, cause: error)
+        }
+        return try withLastWord(word, to: opened, body)
+    }
+
     /// Whether it is frozen by us; a guest that froze a part of its own tree does not count.
     public func isFrozen() throws(CtrError) -> Bool {
         let freezer = try freezer()
@@ -42,6 +53,15 @@ extension Cgroup {
             let file = freezer.isUnified ? "cgroup.freeze" : "freezer.self_freezing"
             return try freezer.readText(file)?.trimmed == "1"
         } catch { throw CtrError(cgroup: freezer.path, cause: error) }
+    }
+
+    /// Begins to stop every process in it, and returns at once: one that waits in the kernel for a disk stops when it
+    /// leaves the kernel.
+    public func beginFreeze() throws(CtrError) {
+        let freezer = try freezer()
+        do throws(SysError) { try freezer.setFrozen(true) } catch {
+            throw CtrError(cgroup: freezer.path, cause: error)
+        }
     }
 
     func freezer() throws(CtrError) -> CgroupDirectory {

@@ -20,6 +20,18 @@ extension Cgroup {
         } catch { throw CtrError(cgroup: path, cause: error) }
     }
 
+    /// Bytes of file data that its processes have changed in memory and that wait to be written; nil without the memory
+    /// controller.
+    public func unwritten() throws(CtrError) -> Int64? {
+        do throws(SysError) {
+            return try directory(of: .memory).flatMap { (d) throws(SysError) in
+                guard let stat = try d.pairs("memory.stat") else { return nil }
+                let names = d.isUnified ? ["file_dirty", "file_writeback"] : ["total_dirty", "total_writeback"]
+                return names.compactMap { stat[$0] }.reduce(0, +)
+            }
+        } catch { throw CtrError(cgroup: path, cause: error) }
+    }
+
     /// Time is counted by v2's core wherever it is mounted, else by cpuacct; the quota's share by the cpu controller.
     private func processor() throws(SysError) -> CgroupUsage.Processor? {
         var time: CgroupUsage.Processor?

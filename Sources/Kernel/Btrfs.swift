@@ -8,21 +8,14 @@ public enum Btrfs {
     ///   - subvolume: its path below the top level; nil for the top level.
     ///   - options: further ones, with value or (empty) without.
     public static func mount(
-        _ device: String, subvolume: String?, readOnly: Bool = false, options: [(String, String)] = []
+        _ device: String, subvolume: String?, options: [(String, String)] = []
     ) throws(SysError) -> FD {
         let context = try FileSystemContext("btrfs")
         if let subvolume { try context.set("subvol", subvolume) } else { try context.set("subvolid", "5") }
         for (key, value) in options {
             if value.isEmpty { try context.set(key) } else { try context.set(key, value) }
         }
-        return try context.mount(from: device, readOnly ? [.noSuid, .noDev, .readOnly] : [.noDev])
-    }
-
-    /// A name and number of a subvolume: what two looks at the same one have in common.
-    public struct Subvolume: Sendable, Equatable {
-        /// Never used again within the file system.
-        public var id: UInt64
-        public var readOnly: Bool
+        return try context.mount(from: device, [.noDev])
     }
 
     /// Errors that scrub(8) counts.
@@ -60,14 +53,6 @@ extension FD {
         }
     }
 
-    /// Of the subvolume in which this file lies.
-    public borrowing func subvolume() throws(SysError) -> Btrfs.Subvolume {
-        var info = btrfs_ioctl_get_subvol_info_args()
-        try check(ctr_btrfs_subvolume_info(rawValue, &info), "ioctl BTRFS_IOC_GET_SUBVOL_INFO")
-        // BTRFS_ROOT_SUBVOL_RDONLY of the kernel's btrfs_tree.h.
-        return Btrfs.Subvolume(id: info.treeid, readOnly: info.flags & 1 != 0)
-    }
-
     /// Gives the file system on one device another size, online. ENOSPC where its data don't fit.
     /// - Parameter bytes: nil for all of the device.
     public borrowing func resizeBtrfs(_ bytes: Int64?) throws(SysError) {
@@ -91,9 +76,9 @@ extension FD {
     }
 
     /// Reads every block and checks it by its checksum; mends from a second copy where there is one.
-    public borrowing func scrubBtrfs(readOnly: Bool) throws(SysError) -> Btrfs.ScrubResult {
+    public borrowing func scrubBtrfs() throws(SysError) -> Btrfs.ScrubResult {
         var progress = btrfs_scrub_progress()
-        try check(ctr_btrfs_scrub(rawValue, 1, readOnly ? 1 : 0, &progress), "ioctl BTRFS_IOC_SCRUB")
+        try check(ctr_btrfs_scrub(rawValue, 1, &progress), "ioctl BTRFS_IOC_SCRUB")
         return Btrfs.ScrubResult(
             bytes: progress.data_bytes_scrubbed + progress.tree_bytes_scrubbed,
             corrected: progress.corrected_errors,
@@ -101,9 +86,9 @@ extension FD {
     }
 
     /// Gives free blocks back to what is beneath; returns bytes. The corresponding call is `ioctl(2)` with FITRIM.
-    public borrowing func trim(minimum: UInt64 = 0) throws(SysError) -> Int64 {
+    public borrowing func trim() throws(SysError) -> Int64 {
         var trimmed: UInt64 = 0
-        try check(ctr_fitrim(rawValue, minimum, &trimmed), "ioctl FITRIM")
+        try check(ctr_fitrim(rawValue, &trimmed), "ioctl FITRIM")
         return Int64(clamping: trimmed)
     }
 }

@@ -64,6 +64,15 @@ extension FD {
         return try checkRetrying("copy_file_range") { ctr_copy_file_range(number, nil, other, nil, count) }
     }
 
+    /// Makes another file's bytes share this one's blocks where they are alike; 0 where they are not.
+    /// The corresponding call is `ioctl(2)` with FIDEDUPERANGE, which takes so much at a time as it likes.
+    /// - Returns: bytes.
+    public borrowing func shareRange(with other: borrowing FD, offset: Int64, count: Int64) throws(SysError) -> Int64 {
+        Int64(
+            try check(
+                ctr_dedupe_range(rawValue, other.rawValue, offset, min(count, 16 << 20)), "ioctl FIDEDUPERANGE"))
+    }
+
     /// Writes everything of this file's whole file system to the disk. The corresponding call is `syncfs(2)`.
     public borrowing func syncFileSystem() throws(SysError) {
         try check(ctr_syncfs(rawValue), "syncfs")

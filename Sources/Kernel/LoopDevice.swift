@@ -19,8 +19,11 @@ public struct LoopDevice: Sendable {
     ///   - label: what losetup(8) shows, 63 bytes of it.
     public static func attach(_ file: SharedFD, label: String) throws(SysError) -> LoopDevice {
         let control = try Kernel.open("/dev/loop-control", [.readWrite])
-        let flags = UInt32(CTR_LO_FLAGS_AUTOCLEAR)
-        for attempt in 1... {
+        // The page cache of the file beneath would hold everything twice; where its file system can't, it does. With
+        // LOOP_SET_DIRECT_IO later the device would stand still first, for 20 ms.
+        var flags = UInt32(CTR_LO_FLAGS_AUTOCLEAR | CTR_LO_FLAGS_DIRECT_IO)
+        var attempts = 0
+        while true {
             let number = try check(ctr_loop_get_free(control.rawValue), "ioctl LOOP_CTL_GET_FREE")
             let device = SharedFD(try Kernel.open(path(number), [.readWrite]))
             do throws(SysError) {
@@ -29,12 +32,28 @@ public struct LoopDevice: Sendable {
                     _ = try check(
                         ctr_loop_configure(fd, file.fd.rawValue, flags, name), "ioctl LOOP_CONFIGURE", path(number))
                 }
-            } catch  where error.errno == EBUSY && attempt < 1000 { continue }
-            // The page cache of the file beneath would hold everything twice; where its file system can't, it does.
-            _ = ctr_loop_set_direct_io(device.fd.rawValue, 1)
+            } catch  where error.errno == EBUSY && attempts < 1000 {
+                attempts += 1
+                continue
+            } catch  where error.errno == EINVAL && flags & UInt32(CTR_LO_FLAGS_DIRECT_IO) != 0 {
+                flags = UInt32(CTR_LO_FLAGS_AUTOCLEAR)
+                continue
+            }
             return LoopDevice(fd: device, number: number)
         }
-        fatalError("unreachable")
+    }
+
+    /// The device that has that file, if any has; held open, it keeps it.
+    public static func find(of file: FileStatus) throws(SysError) -> LoopDevice? {
+        let block = try Kernel.open("/sys/block", [.directory])
+        for entry in try block.entries() {
+            let name = entry.name.description
+            guard name.hasPrefix("loop"), let number = Int(name.dropFirst(4)),
+                (try? block.status(of: "\(name)/loop/backing_file")) != nil
+            else { continue }
+            if let found = try find(number, of: file) { return found }
+        }
+        return nil
     }
 
     /// The device `number`, if it still is one of that file; held open, it stays so.

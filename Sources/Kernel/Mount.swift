@@ -31,9 +31,11 @@ public func detachHere() throws(SysError) {
 
 /// Takes away the mount at a path, where nothing uses it (EBUSY); a final link is not followed.
 /// The corresponding call is `umount2(2)` with UMOUNT_NOFOLLOW.
-public func unmount(_ path: some PathConvertible) throws(SysError) {
+/// - Parameter detach: also where something uses it, which keeps it until it is done.
+public func unmount(_ path: some PathConvertible, detach: Bool = false) throws(SysError) {
+    let flags = Int32(CTR_UMOUNT_NOFOLLOW) | (detach ? Int32(CTR_MNT_DETACH) : 0)
     try path.withCPath { (p) throws(SysError) in
-        _ = try check(ctr_umount2(p, Int32(CTR_UMOUNT_NOFOLLOW)), "umount2", path.description)
+        _ = try check(ctr_umount2(p, flags), "umount2", path.description)
     }
 }
 

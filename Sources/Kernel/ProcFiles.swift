@@ -28,6 +28,17 @@ public enum ProcFiles {
         return UInt64(String(decoding: bytes.prefix { $0 != UInt8(ascii: ".") }, as: UTF8.self)) ?? 0
     }
 
+    /// Bytes in this host's memory that wait to be written to some disk: see proc_meminfo(5).
+    public static func unwritten() throws(SysError) -> Int64 {
+        let text = String(decoding: try open("/proc/meminfo", [.readOnly]).readAll(limit: 65536), as: UTF8.self)
+        var sum: Int64 = 0
+        for line in text.split(separator: "\n") where line.hasPrefix("Dirty:") || line.hasPrefix("Writeback:") {
+            let words = line.split(separator: " ")
+            if words.count > 1, let kibibytes = Int64(words[1]) { sum += kibibytes << 10 }
+        }
+        return sum
+    }
+
     /// The kernel's release as uname(2) has it: `6.18.4`.
     public static func kernelRelease() throws(SysError) -> String {
         let bytes = try open("/proc/sys/kernel/osrelease", .readOnly).read(upTo: 256)

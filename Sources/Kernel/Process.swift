@@ -172,6 +172,9 @@ public enum CurrentProcess {
     public static var effectiveUser: UInt32 { geteuid() }
     public static var effectiveGroup: UInt32 { getegid() }
 
+    /// How many processors are online. See sysconf(3).
+    public static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
     /// How many threads this process has. Namespace calls want one.
     public static func threadCount() throws(SysError) -> Int {
         var status = statx()
@@ -252,6 +255,11 @@ public enum CurrentProcess {
 
     /// Ends this process at once, running no exit handler: for children of clone. See _exit(2).
     public static func exitNow(_ status: Int32) -> Never { ctr_exit(status) }
+
+    /// Sends a frame, its Ethernet header included, over an interface of this network namespace. See packet(7).
+    public static func sendFrame(_ frame: [UInt8], over interface: Int32) throws(SysError) {
+        try check(ctr_send_frame(interface, frame, frame.count), "sendto")
+    }
 
     /// The loopback interface of this network namespace comes up.
     public static func bringLoopbackUp() throws(SysError) {

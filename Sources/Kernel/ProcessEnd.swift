@@ -80,3 +80,29 @@ extension ProcFiles {
             .map { String(decoding: $0, as: UTF8.self) }
     }
 }
+
+extension ProcFiles {
+    /// Whether a process has ended and is not reaped yet.
+    public static func isZombie(_ pid: Int32) throws(SysError) -> Bool {
+        let text = try open("/proc/\(pid)/stat", .readOnly).read(upTo: 1024)
+        // As in startTime(of:).
+        guard let end = text.lastIndex(of: UInt8(ascii: ")")), end + 2 < text.count else {
+            throw SysError("read", Errno.proto, "/proc/\(pid)/stat")
+        }
+        return [UInt8(ascii: "Z"), UInt8(ascii: "X")].contains(text[end + 2])
+    }
+
+    /// Who traces a process (ptrace(2)); 0: nobody.
+    public static func tracer(of pid: Int32) throws(SysError) -> Int32 {
+        let text = try open("/proc/\(pid)/status", .readOnly).readAll(limit: 65536)
+        let line = text.split(separator: 10).first { $0.starts(with: "TracerPid:".utf8) }
+        let number = line?.dropFirst(10).filter { $0 != 9 && $0 != 32 }
+        return number.flatMap { Int32(String(decoding: $0, as: UTF8.self)) } ?? 0
+    }
+
+    /// The children of a process with one thread.
+    public static func children(of pid: Int32) throws(SysError) -> [Int32] {
+        try open("/proc/\(pid)/task/\(pid)/children", [.readOnly]).readAll(limit: 1 << 20).split(separator: 32)
+            .compactMap { Int32(String(decoding: $0, as: UTF8.self)) }
+    }
+}

@@ -6,6 +6,7 @@ public enum Signal {
     public static let hangup = SIGHUP, interrupt = SIGINT, quit = SIGQUIT, kill = SIGKILL, terminate = SIGTERM
     public static let pipe = SIGPIPE, child = SIGCHLD, windowChange = SIGWINCH, stop = SIGSTOP, cont = SIGCONT
     public static let user1 = SIGUSR1, user2 = SIGUSR2, terminalStop = SIGTSTP
+    public static let fileTooBig = SIGXFSZ, processorTime = SIGXCPU
 }
 
 /// Signals taken as data: blocked for the process and read from a descriptor. See signalfd(2).

@@ -59,9 +59,11 @@ public struct ToolProcess: ~Copyable {
     /// - Parameter name: a path, or a name for ``find(_:)``.
     /// - Parameter arguments: those after argv[0].
     /// - Parameter handed: an open file that the program finds as descriptor 3, see ``FD/handedOver()``.
+    /// - Parameter others: open files that it finds as those after it.
     public init(
         _ name: String, _ arguments: [String], environment: [String] = cleanEnvironment, stdin: Stream = .null,
-        stdout: Stream = .null, stderr: Stream = .inherited, handed: SharedFD? = nil
+        stdout: Stream = .null, stderr: Stream = .inherited, handed: SharedFD? = nil,
+        others: [SharedFD] = []
     ) throws(SysError) {
         guard let path = ToolProcess.find(name) else { throw SysError("execve", ENOENT, name) }
         var actions = posix_spawn_file_actions_t()
@@ -79,13 +81,15 @@ public struct ToolProcess: ~Copyable {
             try check(-Int(posix_spawn_file_actions_adddup2(&actions, source.rawValue, Int32(target))), "posix_spawn")
             held.append(SharedFD(source))
         }
-        if let handed {
-            // Above 3, as those before.
-            let source = try handed.fd.duplicate(minimum: 4)
-            try check(-Int(posix_spawn_file_actions_adddup2(&actions, source.rawValue, 3)), "posix_spawn")
+        let files = (handed.map { [$0] } ?? []) + others
+        for (index, file) in files.enumerated() {
+            // Above what those before become.
+            let source = try file.fd.duplicate(minimum: 3 + files.count)
+            try check(
+                -Int(posix_spawn_file_actions_adddup2(&actions, source.rawValue, Int32(3 + index))), "posix_spawn")
             held.append(SharedFD(source))
         }
-        try check(ctr_spawn_close_from(&actions, handed == nil ? 3 : 4), "posix_spawn")
+        try check(ctr_spawn_close_from(&actions, Int32(3 + files.count)), "posix_spawn")
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

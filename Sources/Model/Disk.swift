@@ -37,7 +37,11 @@ public enum DiskChoice: Codable, Sendable, Equatable {
                 .usage,
                 "\(option) \(text.escaped): too small for a disk (\(Size.format(DiskConfig.minimumSize)) or more)")
         }
-        return .image(size / DiskConfig.granularity * DiskConfig.granularity)
+        // Up: nobody gets less than asked for.
+        let sectors = (size - 1) / DiskConfig.granularity + 1
+        let (rounded, overflow) = sectors.multipliedReportingOverflow(by: DiskConfig.granularity)
+        if overflow { throw CtrError(.usage, "\(option) \(text.escaped): too big for a disk") }
+        return .image(rounded)
     }
 
     /// As the option has it.

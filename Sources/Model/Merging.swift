@@ -67,6 +67,8 @@ extension VPSOptions {
         all.overrideStart(by: later)
         all.hostname = later.hostname ?? hostname
         all.domain = later.domain ?? domain
+        all.identity = VPSIdentity?.some(identity).merging(later.identity) ?? VPSIdentity()
+        all.sshKeyFiles = later.sshKeyFiles.isEmpty ? sshKeyFiles : later.sshKeyFiles
         all.description = later.description ?? description
         all.env.merge(later.env, by: OptionKey.name)
         all.labels.merge(later.labels, by: OptionKey.name)
@@ -80,6 +82,7 @@ extension VPSOptions {
         all.seccomp = later.seccomp ?? seccomp
         all.userns = later.userns ?? userns
         all.network = later.network ?? network
+        all.interface.merge(later.interface)
         all.nesting = later.nesting ?? nesting
         return all
     }

@@ -19,12 +19,13 @@ public struct Profile: Sendable, Equatable {
 
     static let flags: Set<String> = ["nesting", "onboot", "protect", "thick"]
     static let repeatable: Set<String> = [
-        "label", "env", "mount", "device", "cap-add", "cap-drop", "ulimit", "io-read-bps", "io-write-bps",
-        "io-read-iops", "io-write-iops",
+        "ssh-key", "dns", "label", "env", "mount", "device", "cap-add", "cap-drop", "ulimit", "io-read-bps",
+        "io-write-bps", "io-read-iops", "io-write-iops", "ip", "gateway", "publish",
     ]
     static let single: Set<String> = [
-        "hostname", "domain", "description", "init", "restart", "boot-priority", "cpus", "cpu-weight", "cpuset",
-        "memory", "memory-high", "swap", "pids", "disk", "seccomp", "userns", "net", "stop-signal",
+        "hostname", "domain", "password-hash", "timezone", "description", "init", "restart", "boot-priority", "cpus",
+        "cpu-weight", "cpuset", "memory", "memory-high", "swap", "pids", "disk", "seccomp", "userns", "net", "mac",
+        "rate-in", "rate-out", "stop-signal",
     ]
     /// All that may stand in a profile.
     public static let known = flags.union(repeatable).union(single)
@@ -53,6 +54,9 @@ public struct Profile: Sendable, Equatable {
                 throw CtrError(.config, "\(option) '\(value)': neither yes nor no")
             }
             return try options.set(value == "yes" ? "--\(option)" : "--no-\(option)", "")
+        }
+        if option == "ssh-key", !value.hasPrefix("/") {
+            throw CtrError(.config, "ssh-key '\(value)': not an absolute path")
         }
         if option == "seccomp", value != "default", value != "unconfined", !value.hasPrefix("/") {
             // Whose directory would it be relative to?

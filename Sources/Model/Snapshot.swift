@@ -8,6 +8,10 @@ public struct Snapshot: Codable, Sendable, Equatable {
     /// RFC 3339, UTC.
     public var created: String
     public var description: String?
+    /// It was made without a name of its own, and goes by `--prune`.
+    public var automatic: Bool?
+    /// Bytes of the memory that was taken with it; nil where none was.
+    public var memory: Int64?
     public var config: VPSConfig
 
     public init(name: String, id: String, parent: String?, created: String, config: VPSConfig) {
@@ -45,16 +49,19 @@ public struct SnapshotTree: Codable, Sendable, Equatable {
         if current == id { current = gone.parent }
     }
 
-    /// Snapshots as a tree shows them: each after its parent, with its depth, the roots at 0.
+    /// Snapshots as a tree shows them: each after its parent, with its depth, the roots at 0. Only a branch goes deeper:
+    /// a hundred that follow one another stay below each other.
     public var ordered: [(snapshot: Snapshot, depth: Int)] {
         var all: [(Snapshot, Int)] = []
         let known = Set(snapshots.map(\.id))
         func visit(_ parent: String?, _ depth: Int) {
-            for child in snapshots where (child.parent.flatMap { known.contains($0) ? $0 : nil }) == parent {
+            let children = snapshots.filter { $0.parent.flatMap { known.contains($0) ? $0 : nil } == parent }
+            let depth = parent != nil && children.count > 1 ? depth + 1 : depth
+            for child in children {
                 // A damaged file may have circles: each is shown once.
                 if all.contains(where: { $0.0.id == child.id }) { continue }
                 all.append((child, depth))
-                visit(child.id, depth + 1)
+                visit(child.id, depth)
             }
         }
         visit(nil, 0)
@@ -74,13 +81,17 @@ public struct DiskWork: Codable, Sendable, Equatable {
         case snapshot, delete, revert
         /// A clone's directory has yet to get its name.
         case clone
+        /// A template is made of it.
+        case seal
     }
 
     public var verb: Verb
-    /// Of the snapshot, where it is about one.
+    /// Of the snapshot, or the template's name, where it is about one.
     public var id: String
     /// A revert takes the configuration back too.
     public var withConfig = false
+    /// A revert takes the disk alone back, where memory was taken with it.
+    public var withoutMemory: Bool?
 
     public init(_ verb: Verb, _ id: String = "") {
         self.verb = verb

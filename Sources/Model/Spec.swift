@@ -11,6 +11,13 @@ public struct Spec: Sendable, Equatable {
     public var linux = LinuxSpec()
     /// How the process says that it is up; not of the OCI spec. It finds what it needs for that in `/run/host`.
     public var ready = ReadySignal.started
+    /// What its /etc/resolv.conf is to say, nil where that is none of ctr's; not of the OCI spec.
+    public var resolver: String?
+    /// In place of a file that ctr has not written.
+    public var resolverReplaces = false
+    /// Lines `ADDRESS NAME` for its /etc/hosts, in place of those of its last start; nil: the file is left alone. Not of the OCI
+    /// spec.
+    public var hosts: [String]?
 
     public init(process: ProcessSpec, root: RootSpec) {
         self.process = process

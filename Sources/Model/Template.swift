@@ -31,6 +31,8 @@ public struct Template: Codable, Equatable, Sendable {
     public var user: String?
     public var workdir: String?
     public var labels: [String: String]?
+    /// The configuration of the VPS that it was made of.
+    public var vps: VPSConfig?
 
     public init(name: String, created: String, architecture: String, size: Int64) {
         self.name = name

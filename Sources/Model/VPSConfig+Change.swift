@@ -17,12 +17,14 @@ extension VPSConfig {
         for text in unset { try config.reset(text, to: defaults) }
         config.take(options, defaults)
         try config.resources.validate()
+        try config.checkNetwork()
         return config
     }
 
     private mutating func take(_ options: VPSOptions, _ defaults: VPSConfig) {
         hostname = options.hostname ?? hostname
         domain = options.domain ?? domain
+        identity = identity.merging(options.identity)
         description = options.description ?? description
         env.merge(options.env, by: OptionKey.name)
         for entry in options.labels { labels[OptionKey.name(entry)] = OptionKey.value(entry) }
@@ -36,6 +38,7 @@ extension VPSConfig {
         seccomp = options.seccomp ?? seccomp
         userns = options.userns ?? userns
         network = options.network ?? network
+        onNetwork.merge(options.interface)
         nesting = options.nesting ?? nesting
         restart = options.restart ?? restart
         onboot = options.onboot ?? onboot
@@ -64,6 +67,9 @@ extension VPSConfig {
         case "device": devices.removeAll { $0 == key }
         case "cap-add": capAdd.removeAll { OptionKey.capability($0) == OptionKey.capability(key) }
         case "cap-drop": capDrop.removeAll { OptionKey.capability($0) == OptionKey.capability(key) }
+        case "ip": onNetwork.addresses.removeAll { "\($0.address)" == key || "\($0)" == key }
+        case "gateway": onNetwork.gateways.removeAll { "\($0)" == key }
+        case "publish": onNetwork.published.removeAll { "\($0)" == key }
         case "io-read-bps": resources.ioReadBps.removeAll { $0.device == key }
         case "io-write-bps": resources.ioWriteBps.removeAll { $0.device == key }
         case "io-read-iops": resources.ioReadIops.removeAll { $0.device == key }
@@ -117,7 +123,10 @@ extension VPSConfig {
     /// All that `set` may change, named as its options.
     private static var fields: [Field] {
         [
-            Field("hostname", \.hostname), Field("domain", \.domain), Field("label", live: true, \.labels),
+            Field("hostname", \.hostname), Field("domain", \.domain),
+            Field("password-hash", \.identityValue.passwordHash), Field("ssh-key", \.identityValue.sshKeys),
+            Field("dns", \.identityValue.dns), Field("timezone", \.identityValue.timezone),
+            Field("label", live: true, \.labels),
             Field("env", \.env), Field("description", live: true, \.description),
             Field("protect", live: true, \.protected),
             Field("init", \.args), Field("restart", live: true, \.restart), Field("onboot", live: true, \.onboot),
@@ -131,7 +140,9 @@ extension VPSConfig {
             Field("io-write-iops", live: true, \.resources.ioWriteIops), Field("ulimit", live: true, \.ulimits),
             Field("mount", \.mounts), Field("device", \.devices), Field("cap-add", \.capAdd),
             Field("cap-drop", \.capDrop), Field("seccomp", \.seccomp), Field("userns", \.userns),
-            Field("net", \.network),
+            Field("net", \.network), Field("ip", \.onNetwork.addresses), Field("gateway", \.onNetwork.gateways),
+            Field("mac", \.onNetwork.mac), Field("publish", live: true, \.onNetwork.published),
+            Field("rate-in", live: true, \.onNetwork.rateIn), Field("rate-out", live: true, \.onNetwork.rateOut),
             Field("nesting", \.nesting), Field("stop-signal", live: true, \.stopSignal),
         ]
     }

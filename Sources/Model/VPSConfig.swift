@@ -19,6 +19,10 @@ public struct VPSConfig: Codable, Sendable, Equatable {
     public var terminal = false
     public var hostname: String
     public var domain: String?
+    /// What is written into its own files; nil: nothing beside machine id and names.
+    public var identity: VPSIdentity?
+    /// What of that has yet to be; nil: nothing.
+    public var identityDue: [VPSIdentity.Part]?
     public var resources = Resources()
     public var ulimits: [Ulimit] = []
     public var mounts: [MountSpec] = []
@@ -31,8 +35,12 @@ public struct VPSConfig: Codable, Sendable, Equatable {
     /// The host ids of this VPS, where it has a user namespace of its own.
     public var idRange: IDRange?
     public var network = NetworkChoice.none
+    /// What it has on that network; nil: nothing was said.
+    public var interface: VPSNetwork?
     /// Its disk image; nil: a directory on the host's file system.
     public var disk: DiskConfig?
+    /// The template that it has become: it can't be started.
+    public var sealedAs: String?
     /// What a verb has begun on its disk and not finished.
     public var diskWork: DiskWork?
     public var nesting = false
@@ -55,6 +63,12 @@ public struct VPSConfig: Codable, Sendable, Equatable {
         self.created = created
         self.args = args
         hostname = name
+    }
+
+    /// As ``interface``, for what sets its parts.
+    public var onNetwork: VPSNetwork {
+        get { interface ?? VPSNetwork() }
+        set { interface = newValue == VPSNetwork() ? nil : newValue }
     }
 }
 
@@ -103,11 +117,6 @@ public enum RestartPolicy: String, Codable, Sendable {
     case always
 }
 
-/// `--net none|host`.
-public enum NetworkChoice: String, Codable, Sendable {
-    case none, host
-}
-
 /// Options of `run`, `create` and `set` as given, each nil or empty where it was not.
 public struct VPSOptions: Codable, Sendable, Equatable {
     public var name: String?
@@ -115,6 +124,9 @@ public struct VPSOptions: Codable, Sendable, Equatable {
     public var workdir: String?
     public var hostname: String?
     public var domain: String?
+    public var identity = VPSIdentity()
+    /// Files with public keys, which are to be read yet.
+    public var sshKeyFiles: [String] = []
     public var description: String?
     public var env: [String] = []
     public var labels: [String] = []
@@ -127,6 +139,7 @@ public struct VPSOptions: Codable, Sendable, Equatable {
     public var seccomp: SeccompChoice?
     public var userns: UserNamespaceChoice?
     public var network: NetworkChoice?
+    public var interface = VPSNetwork()
     public var stopSignal: String?
     public var nesting: Bool?
     /// The init that `start` executes instead of the template's, as words.

@@ -14,6 +14,10 @@ extension VPSOptions {
         case "--workdir": workdir = try VPSOptions.absolutePath(option, value)
         case "--hostname": hostname = try VPSOptions.hostName(option, value)
         case "--domain": domain = try VPSOptions.hostName(option, value)
+        case "--password-hash": identity.passwordHash = try VPSIdentity.passwordHash(option, value)
+        case "--ssh-key": sshKeyFiles.append(try VPSOptions.text(option, value))
+        case "--dns": identity.dns.append(try VPSIdentity.nameServer(option, value))
+        case "--timezone": identity.timezone = try VPSIdentity.timezone(option, value)
         case "--description": description = try VPSOptions.text(option, value)
         case "--env": env.append(try VPSOptions.keyValue(option, value))
         case "--label": labels.append(try VPSOptions.keyValue(option, value))
@@ -31,7 +35,12 @@ extension VPSOptions {
         case "--seccomp":
             seccomp = SeccompChoice(text: try VPSOptions.text(option, value))
         case "--userns": userns = try VPSOptions.choice(option, value)
-        case "--net": network = try VPSOptions.choice(option, value)
+        case "--net":
+            guard let choice = NetworkChoice(text: value) else {
+                throw CtrError(.usage, "--net '\(value.escaped)': not none, host, nat, routed or bridge=NAME")
+            }
+            network = choice
+        case "--ip", "--gateway", "--mac", "--publish", "--rate-in", "--rate-out": try interface.set(option, value)
         case "--stop-signal":
             _ = try SignalName.parse(value, option: option)
             stopSignal = value
@@ -146,7 +155,6 @@ extension VPSOptions {
         if let choice = C(rawValue: value) { return choice }
         let choices =
             switch C.self {
-            case is NetworkChoice.Type: "none or host"
             case is RestartPolicy.Type: "no, on-failure or always"
             default: "auto or host"
             }

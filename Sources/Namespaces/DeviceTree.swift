@@ -16,7 +16,7 @@ struct DeviceTree {
     /// Mounts and fills it. The caller acts as `owner`, so all of it is the owner's.
     func build() throws(SysError) {
         let target = try RootPath.ensureFixed("dev", in: root.fd, mode: 0o755)
-        let dev = try tmpfs(mode: "755", options: ["size": "1m", "nr_inodes": "4096"], attributes: [.noSuid])
+        let dev = try DeviceTree.makeFileSystem()
         try dev.attach(to: target)
         for node in DeviceTree.standard {
             try dev.makeNode(
@@ -30,27 +30,43 @@ struct DeviceTree {
         }
         for device in devices { try add(device, to: dev) }
         for name in ["pts", "shm", "mqueue"] { try dev.makeDirectory(name, mode: 0o755) }
+        try DeviceTree.makeTerminals(owner: owner).attach(to: try dev.open("pts", [.path, .directory]))
+        let shm = try DeviceTree.tmpfs(mode: "1777", attributes: [.noSuid, .noDev])
+        try shm.attach(to: try dev.open("shm", [.path, .directory]))
+    }
+
+    /// An empty /dev, attached nowhere.
+    static func makeFileSystem() throws(SysError) -> FD {
+        try tmpfs(mode: "755", options: ["size": "1m", "nr_inodes": "4096"], attributes: [.noSuid])
+    }
+
+    /// An empty /dev/pts, attached nowhere.
+    static func makeTerminals(owner: UInt32) throws(SysError) -> FD {
         let pts = try FileSystemContext("devpts")
         try pts.set("mode", "0620")
         try pts.set("gid", "\(owner + 5)")
         try pts.set("ptmxmode", "0666")
         try pts.set("max", "1024")
-        try pts.mount([.noSuid, .noExec]).attach(to: try dev.open("pts", [.path, .directory]))
-        let shm = try tmpfs(mode: "1777", attributes: [.noSuid, .noDev])
-        try shm.attach(to: try dev.open("shm", [.path, .directory]))
+        return try pts.mount([.noSuid, .noExec])
     }
 
     /// Opens a new pseudoterminal inside and shows its terminal as /dev/console. Returns the master.
     func openTerminal() throws(CtrError) -> SharedFD {
-        try describing("terminal of the VPS", code: .failed, step: "open terminal") { () throws(SysError) in
-            // The guest does not run yet, and /dev is a file system of our own making: nothing is diverted here.
-            let dev = try RootPath.locateFixed("dev", in: root.fd)
-            let master = try dev.open("pts/ptmx", [.readWrite, .noControllingTerminal])
-            let terminal = try master.openTerminalPeer()
-            _ = try dev.open("console", [.create, .exclusive, .writeOnly], mode: 0o600)
-            try terminal.cloneMount().attach(to: try dev.open("console", [.path, .noFollow]))
-            return SharedFD(master)
+        do throws(SysError) { return try makeTerminal() } catch {
+            // Of one count for the whole host; our own devpts is new.
+            let why = error.errno == Errno.noSpace ? ": the host has none left (raise sysctl kernel.pty.max)" : ""
+            throw CtrError(.failed, "terminal of the VPS\(why)", step: "open terminal", cause: error)
         }
+    }
+
+    private func makeTerminal() throws(SysError) -> SharedFD {
+        // The guest does not run yet, and /dev is a file system of our own making: nothing is diverted here.
+        let dev = try RootPath.locateFixed("dev", in: root.fd)
+        let master = try dev.open("pts/ptmx", [.readWrite, .noControllingTerminal])
+        let terminal = try master.openTerminalPeer()
+        _ = try dev.open("console", [.create, .exclusive, .writeOnly], mode: 0o600)
+        try terminal.cloneMount().attach(to: try dev.open("console", [.path, .noFollow]))
+        return SharedFD(master)
     }
 
     private func add(_ device: DeviceSpec, to dev: borrowing FD) throws(SysError) {
@@ -67,7 +83,7 @@ struct DeviceTree {
             device: DeviceNumber(major: device.major, minor: device.minor))
     }
 
-    private func tmpfs(
+    private static func tmpfs(
         mode: String, options: [String: String] = [:], attributes: MountAttributes
     ) throws(SysError) -> FD {
         let context = try FileSystemContext("tmpfs")

@@ -41,6 +41,17 @@ struct RootBuilder: ~Copyable {
         let notify = try describing("/run/host of the VPS", code: .failed, step: "prepare root") {
             () throws(SysError) in try HostDirectory.make(ready, in: root)
         }
+        if let text = spec.resolver {
+            let file = ResolverFile(text: text, replacing: spec.resolverReplaces)
+            try describing("/etc/resolv.conf of the VPS", code: .failed, step: "prepare root") { () throws(SysError) in
+                try file.write(in: root)
+            }
+        }
+        if let lines = spec.hosts {
+            try describing("/etc/hosts of the VPS", code: .failed, step: "prepare root") { () throws(SysError) in
+                try HostsFile(lines: lines).write(in: root)
+            }
+        }
         for mount in spec.mounts { try bind(mount, root) }
         return Built(
             root: root, terminal: spec.process.terminal ? try devices.openTerminal() : nil, notify: notify)
@@ -78,7 +89,8 @@ struct RootBuilder: ~Copyable {
         return root
     }
 
-    private borrowing func makeRoot(attachingLayersTo point: borrowing FD) throws(CtrError) -> FD {
+    /// The root's own file system, attached nowhere.
+    borrowing func makeRoot(attachingLayersTo point: borrowing FD) throws(CtrError) -> FD {
         guard let disk = spec.root.disk else {
             guard spec.root.layers.count == 1 else {
                 throw CtrError(
@@ -138,8 +150,23 @@ struct RootBuilder: ~Copyable {
 
     /// Shows a host file or directory inside. Set-user-id programs and devices in it have no effect there.
     private borrowing func bind(_ mount: MountSpec, _ root: SharedFD) throws(CtrError) {
+        let tree = try makeTree(mount)
+        try describing(RootBuilder.what(mount), code: .failed, step: "mount") { () throws(SysError) in
+            let directory = try tree.status().type == .directory
+            let target = try RootPath.ensure(mount.destination, in: root.fd, directory: directory)
+            try refuseCovered(target, mount)
+            try tree.attach(to: target)
+        }
+    }
+
+    private static func what(_ mount: MountSpec) -> String {
+        "mount \(mount.source.escaped) at \(mount.destination.escaped)"
+    }
+
+    /// What is to be shown inside, attached nowhere.
+    borrowing func makeTree(_ mount: MountSpec) throws(CtrError) -> FD {
         let attributes: MountAttributes = mount.readOnly ? [.noSuid, .noDev, .readOnly] : [.noSuid, .noDev]
-        let what = "mount \(mount.source.escaped) at \(mount.destination.escaped)"
+        let what = RootBuilder.what(mount)
         let tree = try describing(what, code: .usage, step: "mount") { () throws(SysError) in
             try cloneMount(mount.source, recursive: true)
         }
@@ -155,12 +182,7 @@ struct RootBuilder: ~Copyable {
                 "\(what): its file system, or one mounted below it, can't map ids (bind a directory of ext4, xfs, btrfs or tmpfs, or use --userns host)",
                 step: "mount", errno: error.errno)
         }
-        try describing(what, code: .failed, step: "mount") { () throws(SysError) in
-            let directory = try tree.status().type == .directory
-            let target = try RootPath.ensure(mount.destination, in: root.fd, directory: directory)
-            try refuseCovered(target, mount)
-            try tree.attach(to: target)
-        }
+        return tree
     }
 }
 
@@ -228,6 +250,9 @@ package struct OverlayMount {
     }
 
     private func finish(_ context: borrowing FileSystemContext) throws(SysError) -> FD {
+        // Of a file of a layer on another file system fdinfo and stat(2) tell the same device and number with this alone, and
+        // criu finds what is watched (inotify) by them.
+        if disk != nil { try context.set("xino", "on") }
         if volatile { try context.set("volatile") }
         return try context.mount(from: source, disk == nil ? [.readOnly, .noSuid, .noDev, .noExec] : [.noDev])
     }

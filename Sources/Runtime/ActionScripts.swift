@@ -70,7 +70,6 @@ struct ActionScripts {
             guard try has(action, in: directory, path) else { continue }
             let host = files.host
             let name = files.name
-            let settings = CurrentProcess.environment("CTR_CONFIG").map { ["CTR_CONFIG=\($0)"] } ?? []
             try execute("\(path)/\(action.rawValue)", action) { (output) throws(SysError) in
                 // A copy: what enters a VPS could be written to from there.
                 let script = SharedFD(try MemoryFile.make())
@@ -82,7 +81,7 @@ struct ActionScripts {
                         "--root", host.root, "--state", host.state, "exec", "-u", "root", "-e", "CTR_NAME=\(name)",
                         "-e",
                         "CTR_ACTION=\(action.rawValue)", name, "--", "/bin/sh", "-s",
-                    ], environment: ToolProcess.cleanEnvironment + settings, input: script, output: output)
+                    ], environment: Settings.environment, input: script, output: output)
             }
         }
     }

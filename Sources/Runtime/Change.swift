@@ -1,6 +1,7 @@
 internal import Cgroups
 internal import Kernel
 public import Model
+internal import Network
 
 /// `ctr set`: changes the options of a VPS, and its limits at once where it runs.
 public struct Change: Sendable {
@@ -26,9 +27,11 @@ public struct Change: Sendable {
         }
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
+        try files.refuseSuspended()
         guard let old = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(name) }
         let new = try wanted(old, host)
         try Recovery(host: host).sweep(name)
+        try claim(new, old, files)
         try write(new, lock)
         defer { EventLog(host).append(.changed, vps: name) }
         guard let running = try RunningInit.find(files) else { return [] }
@@ -42,13 +45,30 @@ public struct Change: Sendable {
     private func wanted(_ old: VPSConfig, _ host: Host) throws(CtrError) -> VPSConfig {
         let sealed = try SealedTemplate(old.template, on: host)
         let defaults = try ConfigBuilder.defaults(sealed.manifest, like: old)
-        let new = try old.changed(by: options, unset: unset, defaults: defaults)
+        var new = try old.changed(by: options, unset: unset, defaults: defaults)
+        new.addDue(new.otherIdentity(than: old))
         try new.check(sealed, host)
+        try new.checkIdentity(sealed)
         return new
     }
 
     private func write(_ config: VPSConfig, _ lock: VerbLock) throws(CtrError) {
         try VPSFiles.write(config, "config.json", in: lock.directory, of: name, durable: true)
+    }
+
+    /// Before it is written down: what is refused is not kept. One that runs keeps its addresses until its next start.
+    private func claim(_ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles) throws(CtrError) {
+        guard new.network != old.network || new.interface != old.interface else { return }
+        if let running = try RunningInit.find(files) {
+            guard running.state.config.network.hasInterface, HostNetwork.isLive(running.state.config, new) else {
+                return
+            }
+            try files.host.network(settings: .load()).change(name, to: new.onNetwork)
+        } else if new.network.hasInterface {
+            _ = try files.host.network(settings: .load()).claim(new, durable: true)
+        } else {
+            try files.host.network().release(name)
+        }
     }
 
     private func apply(
@@ -103,5 +123,6 @@ extension VPSConfig {
         bootPriority = new.bootPriority
         protected = new.protected
         stopSignal = new.stopSignal
+        if HostNetwork.isLive(self, new) { interface = new.interface }
     }
 }

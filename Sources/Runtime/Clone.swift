@@ -38,23 +38,12 @@ public struct Clone: Sendable {
         if name == source { throw CtrError(.usage, "clone \(source): the clone needs another name") }
         let hold = try DiskHold.take(source, on: host)
         let origin = try snapshot.map { (snapshot) throws(CtrError) in try hold.snapshot(snapshot) }
-        var config = try wanted(origin?.config ?? hold.config, hold.config, host)
-        let place = try VPSPlace.make(name, on: host)
-        let cost: DiskImage.CloneCost
-        do throws(CtrError) {
-            try place.write(VPSState.now(.creating, config))
-            cost = try hold.withSnapshot(origin?.id) { (id) throws(CtrError) in
+        let config = try wanted(origin?.config ?? hold.config, hold.config, host)
+        let cost = try VPSPlace.create(config, on: host) { (place) throws(CtrError) in
+            try hold.withSnapshot(origin?.id) { (id) throws(CtrError) in
                 try makeDisk(hold, id, config, place, progress)
             }
-            if config.userns == .auto { config.idRange = try Settings.load().makeIDPool().allocate(place.files.path) }
-            try settle(config, place)
-            let all = place.files.all
-            try describing("directory of VPS \(name)") { () throws(SysError) in try all.fd.sync() }
-        } catch {
-            place.removeAfterFailure()
-            throw error
         }
-        try Recovery(host: host).settleStopped(place.files)
         EventLog(host).append(.cloned, vps: name, detail: ["from": .text(source)])
         return Made(name: name, source: source, snapshot: snapshot, data: cost)
     }
@@ -66,21 +55,13 @@ public struct Clone: Sendable {
             let new = place.files.image(config, in: place.directory)
         {
             try place.promise(config)
-            return try new.clone(hold.data, id, from: image, disk, full: full, progress: progress)
+            return try new.clone(
+                hold.data, id, from: image, disk, full: full, room: SpaceReserve.room(place.files), progress: progress)
         }
         progress(.step("copy"))
-        try SnapshotData(top: place.directory, isImage: false, of: name).beginClone(of: hold.data.open(id), full: full)
+        try SnapshotData(top: place.directory, isImage: false, of: name, room: SpaceReserve.room(place.files))
+            .beginClone(of: hold.data.open(id), full: full)
         return .copied
-    }
-
-    /// Until its config.json is there, what has been copied is a leftover by its name.
-    private func settle(_ config: VPSConfig, _ place: VPSPlace) throws(CtrError) {
-        if config.disk != nil { return try place.settle(config) }
-        var first = config
-        first.diskWork = DiskWork(.clone)
-        try place.settle(first)
-        try SnapshotData(top: place.directory, isImage: false, of: name).finishClone()
-        try place.write(config)
     }
 
     /// The source's configuration as another VPS may have it.
@@ -92,13 +73,19 @@ public struct Clone: Sendable {
         config.hostname = name
         config.created = Timestamp.now()
         config.idRange = nil
+        config.onNetwork.leaveIdentity()
         config.disk = now.disk
-        config.diskWork = nil
+        config.diskWork = now.disk == nil ? DiskWork(.clone) : nil
         config.protected = false
+        config.sealedAs = nil
         // Two that start by themselves where there was one are a surprise.
         config.onboot = false
+        let before = config
         config = try config.changed(by: options, unset: [], defaults: defaults)
+        // All else is in the files that it takes over, as it is by now.
+        config.addDue([.machine, .names] + config.otherIdentity(than: before))
         try config.check(sealed, host)
+        try config.checkIdentity(sealed)
         return config
     }
 }
@@ -125,34 +112,28 @@ extension DiskHold {
         return result
     }
 
-    /// Freezes a VPS that runs for as long as `body` takes. Should this process be killed, the next verb thaws.
+    /// Freezes a VPS that runs for as long as `body` takes. A signal that ends this process thaws it; where that was SIGKILL,
+    /// the next verb does.
     /// - Returns: what `body` did, and milliseconds that the VPS stood still; nil where it did anyway.
     func standingStill<T>(_ body: () throws(CtrError) -> T) throws(CtrError) -> (T, Int?) {
         guard let running, running.status != .paused, let record = running.cgroup else { return (try body(), nil) }
         let cgroup = try Cgroup.open(record)
-        guard let place = try files.stateDirectory() else {
-            throw CtrError(.failed, "VPS \(files.name): has just ended")
-        }
         let began = Timestamp.monotonic()
-        try setStatus(.paused, place)
+        try files.setStatus(.paused, for: .copy)
         let result: T
         do throws(CtrError) {
-            try cgroup.freeze()
-            result = try body()
+            result = try cgroup.thawingIfEnded { () throws(CtrError) in
+                try cgroup.freeze()
+                return try body()
+            }
         } catch {
             try? cgroup.thaw()
-            try? setStatus(.running, place)
+            try? files.setStatus(.running)
             throw error
         }
         try cgroup.thaw()
-        try setStatus(.running, place)
+        try files.setStatus(.running)
         return (result, Int((Timestamp.monotonic() - began) / 1_000_000))
-    }
-
-    private func setStatus(_ status: VPSStatus, _ place: SharedFD) throws(CtrError) {
-        guard var state = try files.state() else { throw CtrError(.failed, "VPS \(files.name): has just ended") }
-        state.status = status
-        try VPSFiles.write(state, "state.json", in: place, of: files.name, durable: false)
     }
 
     /// Twelve hexadecimal digits.

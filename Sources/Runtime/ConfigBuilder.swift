@@ -7,6 +7,15 @@ struct ConfigBuilder {
     let template: Template
     let name: String
 
+    /// - Throws: `config` for settings that can't be read.
+    init(options: VPSOptions, template: Template, name: String) throws(CtrError) {
+        var options = options
+        if options.network == nil { options.network = try Settings.load().net ?? Settings.standardNetwork }
+        self.options = options
+        self.template = template
+        self.name = name
+    }
+
     static let standardPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
     /// - Parameters:
@@ -25,6 +34,7 @@ struct ConfigBuilder {
         config.terminal = options.terminal || (options.detach && config.args == template.initCommand)
         config.hostname = options.hostname ?? name
         config.domain = options.domain
+        config.identity = options.identity.isEmpty ? nil : options.identity
         config.resources = options.resources
         config.ulimits = options.ulimits
         config.mounts = options.mounts
@@ -34,6 +44,8 @@ struct ConfigBuilder {
         config.seccomp = options.seccomp ?? .standard
         config.userns = options.userns ?? .auto
         config.network = options.network ?? .none
+        config.onNetwork = options.interface
+        try config.checkNetwork()
         if options.thick == true, options.disk == nil || options.disk == DiskChoice.none {
             throw CtrError(.usage, "--thick: it is for a disk image (--disk SIZE)")
         }
@@ -151,7 +163,7 @@ extension VPSConfig {
         return rules
     }
 
-    private static func device(_ path: String) throws(CtrError) -> DeviceSpec {
+    static func device(_ path: String) throws(CtrError) -> DeviceSpec {
         let status = try describing("--device \(path)", code: .usage) { () throws(SysError) in
             try open(path, [.path]).status()
         }

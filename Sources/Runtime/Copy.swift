@@ -45,7 +45,14 @@ public struct Copy: Sendable {
     }
 
     public func run(on host: Host, progress: @escaping TemplateProgress) throws(CtrError) {
-        let copy = TreeCopy(archive: archive, follow: follow, progress: progress)
+        var copy = TreeCopy(archive: archive, follow: follow, progress: progress)
+        if case .guest(let name, _) = target {
+            // The guard can make the VPS stand still, not us.
+            try SpaceReserve.keep("copy into VPS \(name)", half: false, host)
+            copy.room = { (target) throws(CtrError) in
+                try SpaceReserve.keep("copy into VPS \(name)", half: false, host, writtenTo: target)
+            }
+        }
         switch (source, target) {
         case (.guest(let name, let path), .host(let file)):
             try with(name, path, on: host, progress) { (place) throws(CtrError) in

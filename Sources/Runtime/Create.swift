@@ -19,33 +19,22 @@ public struct Create: Sendable {
         let sealed = try SealedTemplate(template, on: host)
         var options = options
         if options.disk == nil { options.disk = try Settings.load().disk ?? .image(10 << 30) }
-        let builder = ConfigBuilder(options: options, template: sealed.manifest, name: name)
+        let builder = try ConfigBuilder(options: options, template: sealed.manifest, name: name)
         var config = try builder.buildServer()
+        config.addDue(VPSIdentity.Part.allCases)
         try config.check(sealed, host)
-        let place = try VPSPlace.make(name, on: host)
-        do throws(CtrError) {
-            try place.write(VPSState.now(.creating, config))
-            try place.makeDisk(config)
-            if config.userns == .auto {
-                config.idRange = try Settings.load().makeIDPool().allocate(place.files.path)
-            }
-            try place.settle(config)
-            let all = place.files.all
-            try describing("directory of VPS \(name)") { () throws(SysError) in try all.fd.sync() }
-        } catch {
-            place.removeAfterFailure()
-            throw error
-        }
-        try Recovery(host: host).settleStopped(place.files)
+        try config.checkIdentity(sealed)
+        try VPSPlace.create(config, on: host) { (place) throws(CtrError) in try place.makeDisk(config) }
         EventLog(host).append(.created, vps: name, detail: ["template": .text(template)])
     }
-
 }
 
 extension VPSConfig {
     /// What a start would refuse is refused now, before anything is made.
-    func check(_ sealed: SealedTemplate, _ host: Host) throws(CtrError) {
-        let spec = try spec(layers: sealed.layers, disk: "/", mountPoint: "/")
+    func check(_ sealed: SealedTemplate, _ host: Host) throws(CtrError) { try check(layers: sealed.layers, host) }
+
+    func check(layers: [String], _ host: Host) throws(CtrError) {
+        let spec = try spec(layers: layers, disk: "/", mountPoint: "/")
         _ = try Isolation.entry(self, process: spec.process, host: host)
         _ = try deviceRules()
         try checkUlimits(code: .usage)

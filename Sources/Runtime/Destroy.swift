@@ -23,6 +23,7 @@ public struct Destroy: Sendable {
         let lock = force ? try StartAtWork.lock(files, patience: 0, force: true).lock : try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
         try check(files, lock)
+        try SnapshotMount.endAll(files, in: lock.directory, force: force)
         if let running = try RunningInit.find(files) {
             guard force else {
                 throw CtrError(.failed, "VPS \(name): running (ctr stop \(name) first, or ctr destroy --force \(name))")

@@ -26,20 +26,34 @@ final class DiskHold {
     }
 
     /// With the VPS's lock held.
-    init(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) {
+    convenience init(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) {
+        try self.init(working: files, lock)
+        // What was half done may have made it so.
+        if running == nil { try files.refuseSuspended() }
+    }
+
+    /// Finishes what was half done, with the VPS's lock held.
+    static func mend(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) { _ = try DiskHold(working: files, lock) }
+
+    private init(working files: VPSFiles, _ lock: VerbLock) throws(CtrError) {
         self.files = files
         self.lock = lock
         guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(files.name) }
         self.config = config
         let running = try RunningInit.find(files)?.state
         self.running = running
-        if running == nil { try LostVPS.refuse(files) }
+        if running == nil {
+            try LostVPS.refuse(files)
+            // A revert to a snapshot with memory is finished all the same.
+            if config.diskWork?.verb != .revert { try files.refuseSuspended() }
+        }
         if running == nil, let state = try files.stateDirectory(), try Locks.hasSupervisor(state, of: files.name) {
             throw CtrError(.busy, "VPS \(files.name): its supervisor is at work on it, try again")
         }
         guard let disk = config.disk, let image = files.image(config, in: lock.directory) else {
             attached = nil
-            data = SnapshotData(top: lock.directory, isImage: false, of: files.name)
+            data = SnapshotData(
+                top: lock.directory, isImage: false, of: files.name, room: SpaceReserve.room(files))
             try finishWork()
             return
         }
@@ -55,12 +69,18 @@ final class DiskHold {
         }
         attached = found
         data = SnapshotData(top: try found.openTop(), isImage: true, of: files.name)
+        // Of a hibernation that was killed, or whose VPS goes on.
+        if !files.isHibernated(in: lock.directory) { CheckpointFiles.sweep(disk: data.top) }
         try finishWork()
     }
 
     /// A detached mount that holds a snapshot's `upper`.
-    func mount(_ id: String) throws(CtrError) -> SharedFD {
-        if let attached { return try attached.mountSnapshot(id) }
+    /// - Parameter id: nil: the disk as it is.
+    func mount(_ id: String?) throws(CtrError) -> SharedFD {
+        if let attached {
+            guard let id else { return try attached.mountRoot() }
+            return try attached.mountSnapshot(id)
+        }
         let directory = try data.open(id)
         return try describing("disk of VPS \(files.name)") { () throws(SysError) in
             SharedFD(try directory.fd.cloneMount())
@@ -119,13 +139,19 @@ final class DiskHold {
             try write { $0.diskWork = nil }
         case .snapshot:
             try settleSnapshot(work.id)
+        case .seal:
+            try finishSeal(work.id)
         }
         EventLog(files.host).append(.recovered, vps: files.name)
     }
 
     /// One that is in the tree has its data. Of another only the id is known: it never was one.
     private func settleSnapshot(_ id: String) throws(CtrError) {
-        if try !tree().snapshots.contains(where: { $0.id == id }) { try data.remove(id) }
+        if try !tree().snapshots.contains(where: { $0.id == id }) {
+            try data.remove(id)
+            try memory(of: id).remove()
+            files.sweepCheckpoints(in: lock.directory)
+        }
         try write { $0.diskWork = nil }
     }
 
@@ -135,25 +161,34 @@ final class DiskHold {
             tree.remove(id)
             guard (try? write(tree)) != nil else { return }
         }
-        guard (try? data.remove(id)) != nil else { return }
+        files.sweepCheckpoints(in: lock.directory)
+        guard (try? data.remove(id)) != nil, (try? memory(of: id).remove()) != nil else { return }
         try? write { $0.diskWork = nil }
     }
 
     private func finish(_ work: DiskWork) throws(CtrError) {
         var tree = try tree()
+        let memory = memory(of: work.id)
+        var resumes = false
         switch work.verb {
-        case .snapshot, .clone: return
+        case .snapshot, .clone, .seal: return
         case .delete:
             try data.remove(work.id)
+            try memory.remove()
             tree.remove(work.id)
         case .revert:
+            if work.withoutMemory != true { resumes = try memory.exists() }
+            if resumes { try memory.link() }
             try data.revert(to: work.id)
             tree.current = work.id
         }
         try write(tree)
+        if resumes { try memory.commit() }
         let old = tree.snapshots.first { $0.id == work.id }?.config
         try write { config in
             if work.verb == .revert, work.withConfig, let old { config.takeBack(old) }
+            // The disk may be that of a time before it was written.
+            if work.verb == .revert { config.addDue(old?.identityDue ?? []) }
             config.diskWork = nil
         }
     }
@@ -169,12 +204,14 @@ extension VPSFiles {
 }
 
 extension VPSConfig {
-    /// The configuration of an earlier moment, but for what the VPS is by now: its name, its ids, the size of its disk.
+    /// The configuration of an earlier moment, but for what the VPS is by now: its name, its ids, its network, the size of its disk.
     fileprivate mutating func takeBack(_ old: VPSConfig) {
         let now = self
         self = old
         name = now.name
         idRange = now.idRange
+        network = now.network
+        interface = now.interface
         disk = now.disk
         created = now.created
         protected = now.protected

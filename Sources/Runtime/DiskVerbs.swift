@@ -26,7 +26,12 @@ public struct DiskVerbs: Sendable {
         if size < disk.size { try refuse(size, hold) }
         try hold.write { $0.disk?.resizingTo = size }
         do throws(CtrError) {
-            if size > disk.size { try Overcommit.check(vps, promises: size, host) }
+            if size > disk.size {
+                try Overcommit.check(vps, promises: size, host)
+                let what = "disk of VPS \(vps)"
+                // The file system in it has to write its new size.
+                try SpaceReserve.check(what, takes: disk.thick ? size - disk.size : 0, host)
+            }
             if size < disk.size { try hold.data.shrink(to: size) }
             try image.setSize(size, from: disk.size, allocate: disk.thick)
         } catch {
@@ -110,6 +115,12 @@ public struct StorageReport: Codable, Sendable {
     /// Of the file system that holds $CTR_ROOT, bytes.
     public var size: Int64
     public var free: Int64
+    /// Bytes in the host's memory that wait to be written.
+    public var unwritten: Int64
+    /// With less than this free when all is written, VPSs that write stand still.
+    public var reserve: Int64
+    /// Those that do, until there is space again.
+    public var waiting: [String]
     public var vps: [Item]
     /// Of all images.
     public var promised: Int64
@@ -121,14 +132,14 @@ public struct StorageReport: Codable, Sendable {
 
     public static func read(on host: Host) throws(CtrError) -> StorageReport {
         let items = try VPSList.each(on: host) { (name) throws(CtrError) in try item(name, host) }
-        let root = try host.vpsDirectory()
-        let space: FileSystemStatus
-        do throws(SysError) { space = try root.fileSystemStatus() } catch {
-            throw CtrError(.io, "space of \(host.root)", cause: error)
-        }
+        let space = try SpaceReserve.read(host)
         let promised = items.reduce(0) { $0 + ($1.promised ?? 0) }
+        SpaceGuard.ensure(on: host)
         return StorageReport(
-            size: space.size, free: space.available, vps: items, promised: promised,
+            size: space.size, free: space.free, unwritten: space.unwritten, reserve: space.reserve,
+            waiting: try VPSList.each(on: host) { (name) throws(CtrError) in
+                try VPSFiles(name, host: host).state()?.pausedFor == .space ? name : nil
+            }, vps: items, promised: promised,
             used: items.reduce(0) { $0 + $1.used },
             templates: try TemplateVerbs(host: host).list().reduce(0) { $0 + $1.size },
             overcommitment: space.size > 0 ? Double(promised) / Double(space.size) : 0)

@@ -34,12 +34,16 @@ struct Ending {
         try settle()
     }
 
-    /// A frozen process of cgroup v1 does not even take SIGKILL.
+    /// A frozen process of cgroup v1 does not even take SIGKILL. The guard of the host's space may have frozen it without
+    /// a word in its state.
     func thaw(_ running: borrowing RunningInit) throws(CtrError) {
-        guard running.state.status == .paused, let cgroup = running.state.cgroup else { return }
-        do throws(CtrError) { try Cgroup.openWhatIsThere(cgroup).thaw() } catch {
+        guard let record = running.state.cgroup else { return }
+        do throws(CtrError) {
+            let cgroup = try Cgroup.openWhatIsThere(record)
+            if running.state.status == .paused || (try? cgroup.isFrozen()) == true { try cgroup.thaw() }
+        } catch {
             // With its end the cgroup goes.
-            if !running.handle.hasEnded { throw error }
+            if running.state.status == .paused, !running.handle.hasEnded { throw error }
         }
     }
 

@@ -13,15 +13,20 @@ public struct EventLog: Sendable {
         case created, started, ready
         /// With `exitStatus` and `cause`: exit, signal, oom, operator, reboot, poweroff.
         case stopped
-        case restarted, paused, unpaused
+        case restarted, paused, unpaused, suspended, resumed
         /// Under its old name, with the new one as `to`.
         case renamed
-        /// With the `snapshot`.
         /// With `from`, the source.
         case cloned
+        case exported, imported
+        /// With the `snapshot`.
         case snapshotCreated, snapshotDeleted, reverted
+        /// With the `template`.
+        case sealed, unsealed
         /// With the new `size`.
         case resized
+        /// With the `reason`, of no VPS: who guards the disk's space goes on with those of before.
+        case settingsRefused
         case changed, destroyed, oomKill, limitHit, supervisorLost, recovered
     }
 

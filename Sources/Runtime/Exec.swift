@@ -62,8 +62,10 @@ public struct Exec: Sendable, Equatable {
             throw CtrError(.config, "state.json of VPS \(name): no cgroup")
         }
         let cgroup = try Cgroup.open(record)
+        // Its clock is that of its init, or it could not be suspended again.
+        let clock: NamespaceFlags = target.process.state.ownClock == true ? [.time] : []
         var join = Join(
-            namespaces: config.namespaces, entry: try Isolation.entry(config, process: spec, host: host),
+            namespaces: config.namespaces.union(clock), entry: try Isolation.entry(config, process: spec, host: host),
             cgroup: try cgroup.joinForEngine(), terminal: terminal,
             rlimits: config.ulimits.map { RLimit(resource: $0.resource, soft: $0.soft, hard: $0.hard) })
         join.userName = user ?? config.user

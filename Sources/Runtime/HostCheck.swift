@@ -77,8 +77,10 @@ public enum HostCheck {
         features += cgroups().features
         features += storage(bench).features
         features += settings().features
+        features += network().features
         features += views().features
         features += tools().features
+        features += suspending().features
         return HostReport(kernel: "Linux \(KernelRelease.text) \(KernelRelease.machine)", features: features)
     }
 

@@ -85,10 +85,21 @@ struct LXCFS {
             if state() == .running { return .running }
             // What its death left would keep the new one from being mounted there.
             if case .dead = state() { _ = try ToolProcess("umount", ["--lazy", directory]).wait() }
-            // One that is on its way out keeps its pid file locked for some seconds, and others from starting.
-            for _ in 0..<8 where state() != .running {
-                try run()
-                for _ in 0..<100 where state() != .running { CurrentProcess.sleep(milliseconds: 10) }
+            // One that is on its way out keeps its pid file locked for some seconds, and others from starting. A second
+            // one beside a slow first one would take the first one's mount away as it ends, so it is waited for.
+            let deadline = Deadline(milliseconds: 30_000)
+            while state() != .running, !deadline.hasPassed {
+                guard let end = try run() else {
+                    deadline.sleep(microseconds: 100_000)
+                    continue
+                }
+                var poll = Poll()
+                poll.add(end.fd, .readable)
+                var hasEnded = false
+                while state() != .running, !deadline.hasPassed, !hasEnded {
+                    hasEnded = try !poll.wait(milliseconds: 10)[0].isEmpty
+                }
+                if hasEnded { deadline.sleep(microseconds: 300_000) }
             }
             if state() == .absent { throw SysError("lxcfs", Errno.noEntry, directory) }
             return state()
@@ -97,14 +108,19 @@ struct LXCFS {
 
     /// By systemd where it is the host's init and the place is the usual one: then it is not part of the session that
     /// `ctr` was called from, and ends with the host. Loads and processors by quota are off unless asked for.
-    private func run() throws(SysError) {
+    /// - Returns: a pipe that hangs up when what was started has ended; nil where systemd did it.
+    private func run() throws(SysError) -> SharedFD? {
         if directory == LXCFS.standardDirectory, (try? open("/run/systemd/system", [.path])) != nil {
-            if try ToolProcess("systemctl", ["--quiet", "start", "lxcfs.service"]).wait().succeeded { return }
+            if try ToolProcess("systemctl", ["--quiet", "start", "lxcfs.service"]).wait().succeeded { return nil }
         }
         var words = ["--enable-loadavg", "--enable-cfs", "--foreground"]
         if directory != LXCFS.standardDirectory { words.append("--pidfile=\(directory).pid") }
+        let pipe = try Pipe()
         // It serves in the foreground whatever it is told: so nobody waits for it, and it is not our child.
-        _ = try ToolProcess("setsid", ["--fork", LXCFS.program] + words + [directory], stderr: .null).wait()
+        _ = try ToolProcess(
+            "setsid", ["--fork", LXCFS.program] + words + [directory], stdin: .file(pipe.writing), stderr: .null
+        ).wait()
+        return pipe.reading
     }
 }
 

@@ -11,7 +11,7 @@ enum Leftover {
     private static let known: Set<String> = [
         mark, "upper", "work", "disk", "log", "scratch.img", ".scratch.img.new", ".disk.img.new", ".disk.new",
         "scripts",
-        "last.json", ".last.json.new", ".config.json.new",
+        "snapshots", "snapshots.json", ".snapshots.json.new", "last.json", ".last.json.new", ".config.json.new",
     ]
 
     /// Whether it may be removed; where not, the operator is told.

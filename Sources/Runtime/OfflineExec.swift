@@ -23,7 +23,10 @@ public struct OfflineExec: Sendable {
         }
         try LostVPS.refuse(files)
         try Ending(files: files).stopWaiting()
+        try known.refuseSealed()
+        try files.refuseSuspended()
         if known.hasUnfinishedDiskWork { _ = try DiskHold(files, lock) }
+        try IdentityWork.finish(files, known, lock)
         guard var config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(exec.name) }
         config.env = exec.environment(config)
         config.args = exec.command
@@ -37,6 +40,8 @@ public struct OfflineExec: Sendable {
 
     private func start(_ config: VPSConfig, _ files: VPSFiles, _ host: Host) throws(CtrError) -> RunningVPS {
         let place = try VPSPlace.reopen(files)
+        // Before there is somebody to write.
+        if config.disk != nil { SpaceGuard.ensure(on: host) }
         do throws(CtrError) {
             var starting = Starting(
                 place: place, template: try SealedTemplate(config.template, on: host), config: config)

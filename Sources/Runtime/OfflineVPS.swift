@@ -15,7 +15,11 @@ struct OfflineVPS: ~Copyable {
     /// nil if it runs.
     /// - Throws: `notFound`, `busy` where another verb is at work on it.
     static func open(_ files: VPSFiles, on host: Host) throws(CtrError) -> OfflineVPS? {
-        let lock = try VerbLock.take(files)
+        try open(files, VerbLock.take(files), on: host)
+    }
+
+    /// With the VPS's lock held.
+    static func open(_ files: VPSFiles, _ lock: VerbLock, on host: Host) throws(CtrError) -> OfflineVPS? {
         if try RunningInit.find(files) != nil { return nil }
         try LostVPS.refuse(files)
         // One whose `start` was killed is still being started: the disk can't be mounted twice.
@@ -23,15 +27,15 @@ struct OfflineVPS: ~Copyable {
             throw CtrError(.busy, "VPS \(files.name): its supervisor is at work on it, try again")
         }
         guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(files.name) }
+        try config.refuseSealed()
+        try files.refuseSuspended()
         if config.hasUnfinishedDiskWork { _ = try DiskHold(files, lock) }
         let template = try SealedTemplate(config.template, on: host)
-        let spec = try config.spec(
-            layers: template.layers, disk: files.diskPath(config), mountPoint: files.path)
-        var disk: SharedFD?
-        if let wanted = config.disk {
-            disk = try files.image(config, in: lock.directory)?.open(wanted).mountRoot()
+        let root = try config.mountOffline(files, in: lock.directory, template)
+        let done = try IdentityWork.write(config, in: root)
+        if done != config {
+            try VPSFiles.write(done, "config.json", in: lock.directory, of: files.name, durable: true)
         }
-        let root = try OfflineRoot.mount(spec.root, idMappings: spec.linux.idMappings, disk: disk)
-        return OfflineVPS(config: config, root: root, lock: lock, template: template)
+        return OfflineVPS(config: done, root: root, lock: lock, template: template)
     }
 }

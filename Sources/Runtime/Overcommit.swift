@@ -33,7 +33,9 @@ enum Overcommit {
 extension VPSPlace {
     /// To be called before an image is made for a new VPS.
     func promise(_ config: VPSConfig) throws(CtrError) {
-        guard let disk = config.disk, try Settings.load().overcommit != nil else { return }
+        guard let disk = config.disk else { return }
+        if disk.thick { try SpaceReserve.check("disk of VPS \(files.name)", takes: disk.size, files.host) }
+        guard try Settings.load().overcommit != nil else { return }
         try write(VPSState.now(.creating, config))
         try Overcommit.check(files.name, promises: disk.size, files.host)
     }

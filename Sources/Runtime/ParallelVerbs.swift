@@ -14,7 +14,7 @@ public enum ParallelVerbs {
     ///   - commands: the words after the program's name.
     ///   - finished: called with a command's index as each ends, in the order of their ends.
     public static func run(
-        _ commands: [[String]], width: Int = 8, finished: (Int, Result) throws(CtrError) -> Void
+        _ commands: [[String]], width: Int, finished: (Int, Result) throws(CtrError) -> Void
     ) throws(CtrError) {
         var waiting = Array(commands.enumerated())[...]
         var running: [Child] = []
@@ -38,11 +38,10 @@ public enum ParallelVerbs {
 
         init(_ index: Int, _ words: [String]) throws(CtrError) {
             self.index = index
-            let settings = CurrentProcess.environment("CTR_CONFIG").map { ["CTR_CONFIG=\($0)"] } ?? []
             do throws(SysError) {
                 output = SharedFD(try MemoryFile.make())
                 let tool = try ToolProcess(
-                    "/proc/self/exe", words, environment: ToolProcess.cleanEnvironment + settings,
+                    "/proc/self/exe", words, environment: Settings.environment,
                     stdout: .file(output))
                 pid = tool.pid
                 handle = try ProcessHandle(pid: tool.pid)

@@ -12,7 +12,11 @@ public struct Pause: Sendable {
     /// - Throws: `busy` where a process can't be frozen in time; nothing is frozen then.
     public func pause(on host: Host) throws(CtrError) -> Bool {
         try change(on: host) { (cgroup, state, write) throws(CtrError) in
-            if state.status == .paused { return false }
+            if state.status == .paused {
+                // Then it is the operator's word that it waits for.
+                if state.pausedFor != nil { try write(.paused) }
+                return false
+            }
             // Written before: a crash leaves a VPS that is said to stand still and does not, which the next verb mends.
             try write(.paused)
             do throws(CtrError) { try cgroup.freeze() } catch {
@@ -38,9 +42,8 @@ public struct Pause: Sendable {
     /// For `stop`, with the VPS's lock held: a paused VPS goes on, to halt in order.
     func thaw(_ running: borrowing RunningInit, _ files: VPSFiles) throws(CtrError) {
         try Ending(files: files).thaw(running)
-        guard let place = try files.stateDirectory(), var state = try files.state() else { return }
-        state.status = .running
-        try VPSFiles.write(state, "state.json", in: place, of: name, durable: false)
+        guard try files.state() != nil else { return }
+        try files.setStatus(.running)
     }
 
     private func change(
@@ -59,11 +62,19 @@ public struct Pause: Sendable {
         }
         try target.adoptIfOrphaned()
         return try body(Cgroup.open(cgroup), state) { (status) throws(CtrError) in
-            guard var present = try files.state() else {
-                throw CtrError(.failed, "VPS \(files.name): has just ended")
-            }
-            present.status = status
-            try VPSFiles.write(present, "state.json", in: place, of: files.name, durable: false)
+            try files.setStatus(status)
         }
+    }
+}
+
+extension VPSFiles {
+    /// Notes another status of a VPS that runs; the caller holds its lock.
+    func setStatus(_ status: VPSStatus, for reason: VPSState.PauseReason? = nil) throws(CtrError) {
+        guard let place = try stateDirectory(), var state = try state() else {
+            throw CtrError(.failed, "VPS \(name): has just ended")
+        }
+        state.status = status
+        state.pausedFor = reason
+        try VPSFiles.write(state, "state.json", in: place, of: name, durable: false)
     }
 }

@@ -7,8 +7,8 @@ public enum Profiles {
     /// The options with those of their profile under them; as they are where they name none.
     /// - Throws: `notFound` for an unknown profile, `config` for a malformed one.
     public static func resolve(_ options: VPSOptions) throws(CtrError) -> VPSOptions {
-        guard let name = options.profile else { return options }
-        return try find(name).options.overridden(by: options)
+        guard let name = options.profile else { return try options.readingKeys() }
+        return try find(name).options.overridden(by: options).readingKeys()
     }
 
     /// - Throws: `notFound`, `config` naming file and line for a malformed one.

@@ -2,6 +2,7 @@ internal import Cgroups
 internal import Kernel
 public import Model
 internal import Namespaces
+internal import Network
 
 /// Finishes or undoes what a crash left of VPSs. Every step may be interrupted and done again.
 public struct Recovery: Sendable {
@@ -16,7 +17,9 @@ public struct Recovery: Sendable {
             return try mendDisk(name) || mended ? name : nil
         }
         _ = try Settings.load().makeIDPool().reclaim()
+        _ = try host.network().reclaim()
         try Cgroup.prune(host: .detect(), path: host.cgroupParent)
+        SpaceGuard.ensure(on: host)
         return mended
     }
 
@@ -26,7 +29,7 @@ public struct Recovery: Sendable {
         guard let directory = try files.directory(), try files.keptConfig(in: directory)?.hasUnfinishedDiskWork == true,
             let lock = try VerbLock.attempt(files)
         else { return false }
-        _ = try DiskHold(files, lock)
+        try DiskHold.mend(files, lock)
         return true
     }
 
@@ -43,7 +46,9 @@ public struct Recovery: Sendable {
         }
         switch try mendUnlessSupervised(files) {
         case .supervised: return try mendRunning(files)
-        case .orphaned: return try adopt(files)
+        case .orphaned:
+            _ = try dropStaleCheckpoint(files)
+            return try adopt(files)
         case .mended:
             EventLog(host).append(.recovered, vps: name)
             return true
@@ -77,10 +82,25 @@ public struct Recovery: Sendable {
     /// A VPS with a supervisor, which a verb that was killed may have left half stopped or half paused.
     private func mendRunning(_ files: VPSFiles) throws(CtrError) -> Bool {
         guard let place = try files.stateDirectory() else { return false }
+        if try dropStaleCheckpoint(files) { return true }
         let isPaused = try files.state()?.status == .paused
         guard isPaused || StopIntent.isStale(place), let lock = try? VerbLock.attempt(files) else { return false }
         defer { withExtendedLifetime(lock) {} }
         return try takeBackHalfDone(files, place)
+    }
+
+    /// Of a VPS that runs: criu was killed when it had been written, before the processes were ended.
+    private func dropStaleCheckpoint(_ files: VPSFiles) throws(CtrError) -> Bool {
+        guard let directory = try files.directory(),
+            [CheckpointFiles.name, CheckpointFiles.unfinished, CheckpointFiles.hibernating].contains(where: {
+                (try? directory.fd.status(of: $0)) != nil
+            }), let lock = try VerbLock.attempt(files), let running = try RunningInit.find(files)
+        else { return false }
+        let isHalf = files.undoDump(running.state, in: lock.directory)
+        guard try files.hasCheckpoint() else { return isHalf }
+        KilledDump.undo(running.state)
+        files.dropStale(in: lock.directory)
+        return true
     }
 
     /// With the VPS's lock held: that it is to stop, or stands still, is true no more.
@@ -91,13 +111,23 @@ public struct Recovery: Sendable {
             try StopIntent.takeBack(place, of: files.name)
             mended = true
         }
-        if let running = try RunningInit.find(files), running.state.status == .paused,
-            let cgroup = running.state.cgroup, try !Cgroup.open(cgroup).isFrozen()
-        {
-            var state = running.state
-            state.status = .running
-            try VPSFiles.write(state, "state.json", in: place, of: files.name, durable: false)
+        guard let running = try RunningInit.find(files), let record = running.state.cgroup,
+            let cgroup = try? Cgroup.open(record), let isFrozen = try? cgroup.isFrozen()
+        else { return mended }
+        switch (running.state.status, isFrozen) {
+        case (.paused, false):
+            try files.setStatus(.running)
             mended = true
+        case (.paused, true) where running.state.pausedFor == .copy:
+            // Whoever copied its disk, and had this lock, was killed.
+            try cgroup.thaw()
+            try files.setStatus(.running)
+            mended = true
+        case (.running, true):
+            // By the guard of the host's space, while another verb was at work on it.
+            try cgroup.thaw()
+            mended = true
+        default: break
         }
         return mended
     }
@@ -105,9 +135,12 @@ public struct Recovery: Sendable {
     /// Takes the lock unless a living ctr has it. The child of one that was killed holds a copy until the kernel has
     /// ended it too: that is waited for.
     private func acquire(_ state: SharedFD, _ files: VPSFiles) throws(CtrError) -> Bool {
-        for _ in 0..<50 {
+        for turn in 0..<50 {
             if try Locks.attempt(state, of: files.name) { return true }
-            if let supervisor = try files.state()?.supervisor, let process = try? ProcessHandle(pid: supervisor),
+            let recorded = try files.state()
+            // What criu has begun to make holds copies too, and does not end by itself.
+            if turn == 10, recorded?.status == .resuming { HalfResumed(files: files).end() }
+            if let supervisor = recorded?.supervisor, let process = try? ProcessHandle(pid: supervisor),
                 !process.hasEnded
             {
                 return false
@@ -131,15 +164,26 @@ public struct Recovery: Sendable {
             try settleStopped(files)
             return .fine
         }
+        try settleResume(files)
         // It may live on without its supervisor.
         if try RunningInit.find(files) != nil { return .orphaned }
         try settleStopped(files)
         return .mended
     }
 
+    /// A resume whose supervisor was killed: its processes go on if its checkpoint has been used, and else they are none.
+    private func settleResume(_ files: VPSFiles) throws(CtrError) {
+        guard let state = try files.state(), state.status == .resuming, let place = try files.stateDirectory() else {
+            return
+        }
+        CheckpointScript.cancel(in: place)
+        if state.pid > 0, try !files.hasCheckpoint() { try files.setStatus(.running) }
+    }
+
     /// A kept VPS that has ended gives back what only a running one has.
     func settleStopped(_ files: VPSFiles, cgroup: Cgroup? = nil) throws(CtrError) {
         try endProcesses(files, cgroup)
+        try host.network().detach(files.name)
         let (states, name) = (files.states, files.name)
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
@@ -159,6 +203,7 @@ public struct Recovery: Sendable {
         let owned: IDRange?
         if let range { owned = range } else { owned = try pool.lookup(files.path) }
         if let owned { try pool.release(owned, files.path) }
+        try host.network().release(name)
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }
 

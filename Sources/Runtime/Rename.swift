@@ -1,6 +1,7 @@
 internal import Kernel
 public import Model
 internal import Namespaces
+internal import Network
 
 /// `ctr rename`: another name for a stopped VPS. Its directory's name is its name, so one rename(2) does it; what else
 /// carries the name follows, and is put right by whoever reads it where a crash came between.
@@ -21,6 +22,7 @@ public struct Rename: Sendable {
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
         try refuseRunning(files)
+        try files.refuseSuspended()
         guard let config = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(name) }
         if name == newName { return }
         if try new.directory() != nil { throw CtrError(.cannotCreate, "VPS \(newName): exists already") }
@@ -39,9 +41,13 @@ public struct Rename: Sendable {
             throw CtrError(.cannotCreate, "rename VPS \(name) to \(newName)", cause: error)
         }
         try Settings.load().makeIDPool().rename(files.path, to: new.path)
+        try host.network().rename(name, to: newName)
         var changed = config
         changed.name = newName
-        if config.hostname == name { changed.hostname = newName }
+        if config.hostname == name {
+            changed.hostname = newName
+            changed.addDue([.names])
+        }
         try VPSFiles.write(changed, "config.json", in: lock.directory, of: newName, durable: true)
         EventLog(host).append(.renamed, vps: name, detail: ["to": .text(newName)])
     }

@@ -30,13 +30,17 @@ public struct Run: Codable, Sendable {
         let sealed = try SealedTemplate(template, on: host)
         let place = try VPSPlace.make(options.name, on: host)
         do throws(CtrError) {
-            let builder = ConfigBuilder(options: options, template: sealed.manifest, name: place.files.name)
-            let config = try builder.build(command: command, ephemeral: !options.keep)
+            let builder = try ConfigBuilder(options: options, template: sealed.manifest, name: place.files.name)
+            var config = try builder.build(command: command, ephemeral: !options.keep)
             try config.checkUlimits(code: .usage)
+            try config.checkIdentity(sealed)
             try place.makeDisk(config)
+            if config.identity != nil { try place.writeIdentity(&config, sealed) }
             var starting = Starting(place: place, template: sealed, config: config)
             starting.isNew = true
-            return try starting.started(streams: streams)
+            let started = try starting.started(streams: streams)
+            if config.disk != nil { SpaceGuard.ensure(on: host) }
+            return started
         } catch {
             place.removeAfterFailure()
             throw error

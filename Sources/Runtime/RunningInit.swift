@@ -6,9 +6,9 @@ struct RunningInit: ~Copyable {
     let handle: ProcessHandle
     let state: VPSState
 
-    /// nil if it has ended, or not begun.
+    /// nil if it has ended, or not begun, or criu is still making it.
     static func find(_ files: VPSFiles) throws(CtrError) -> RunningInit? {
-        guard let state = try files.state(), state.pid > 0 else { return nil }
+        guard let state = try files.state(), state.pid > 0, state.status != .resuming else { return nil }
         do throws(SysError) {
             guard try ProcFiles.bootID() == state.bootID else { return nil }
             let handle = try ProcessHandle(pid: state.pid)
@@ -38,6 +38,9 @@ struct RunningTarget: ~Copyable {
             guard try files.config() != nil else { throw VPSFiles.unknown(name) }
             try LostVPS.refuse(files)
             try Recovery(host: host).sweep(name)
+            if try files.hasCheckpoint() {
+                throw CtrError(.failed, "VPS \(name): suspended (ctr resume \(name))")
+            }
             throw CtrError(.failed, "VPS \(name): not running (ctr start \(name))")
         }
         return RunningTarget(files: files, process: process)
@@ -52,6 +55,12 @@ struct RunningTarget: ~Copyable {
     /// - Throws: `failed` where it stands still.
     borrowing func refusePaused(_ verb: String) throws(CtrError) {
         if process.state.status == .paused {
+            if process.state.pausedFor == .copy {
+                // Whoever copies its disk may have been killed.
+                try Recovery(host: files.host).sweep(files.name)
+                if try files.state()?.status == .running { return }
+                throw CtrError(.busy, "\(verb) \(files.name): it stands still while its disk is copied, try again")
+            }
             throw CtrError(.failed, "\(verb) \(files.name): the VPS is paused (ctr unpause \(files.name) first)")
         }
     }

@@ -50,6 +50,12 @@ struct EndedVPS {
 
     var config: VPSConfig { state.config }
 
+    /// It has not ended: all that it was is in its checkpoint.
+    func isSuspended() throws(CtrError) -> Bool {
+        if StopIntent.isRecorded(place.state) { return false }
+        return try place.files.suspendRecord(in: place.directory)?.isOf(state) ?? false
+    }
+
     /// Writes down how it ended, where it is kept. A disk that is full takes no word of it, and hinders nothing.
     func record(_ status: ExitStatus?, asked: Bool = false) -> LastRun {
         var outOfMemory = false

@@ -1,3 +1,4 @@
+internal import Kernel
 internal import Model
 internal import Storage
 
@@ -6,7 +7,7 @@ final class SealedTemplate {
     let manifest: Template
     /// Absolute paths, lowest first.
     let layers: [String]
-    private let held: OpenTemplate
+    let held: OpenTemplate
 
     init(_ name: String, on host: Host) throws(CtrError) {
         let store = TemplateStore(root: host.root)
@@ -16,4 +17,7 @@ final class SealedTemplate {
         for index in manifest.layers.indices { _ = try held.openLayer(index) }
         layers = held.manifest.layers.map { "\(store.path)/\(name)/\($0)" }
     }
+
+    /// The root of its first layer.
+    func openLayer() throws(CtrError) -> SharedFD { SharedFD(try held.openLayer()) }
 }

@@ -2,6 +2,7 @@ internal import FoundationEssentials
 internal import Kernel
 internal import Model
 internal import Namespaces
+internal import Network
 
 /// `/etc/ctr/ctr.json` (or the file that CTR_CONFIG names): settings of the whole host. All keys are optional; an unknown
 /// one is an error, so that a mistyped setting is not one that silently does nothing.
@@ -26,18 +27,44 @@ struct Settings: Codable, Equatable {
     /// The disk that `create` makes where no `--disk` is given; else 10G.
     var disk: DiskChoice?
 
+    /// The network that `create` and `run` give where no `--net` is given; else nat.
+    var net: NetworkChoice?
+
     /// How many times the host's space all disk images together may promise; else there is no bound.
     var overcommit: Double?
+
+    /// What stays free of the host's disk; else a twentieth of it, at most 2 GiB.
+    var spaceReserve: SizeSetting?
+
+    /// Files that `template create` leaves out beside those of ``Storage/Personal``: patterns below the root.
+    var personal: [String]?
+
+    /// The program criu, or a prefix that holds it with its libraries; else the standard prefix, or the one of the host.
+    var criu: String?
+
+    /// Networks for VPSs with `--net nat`.
+    var network: NetworkSettings?
 
     struct Pool: Codable, Equatable {
         var base: UInt32
         var count: UInt32
     }
 
+    /// A VPS is a server: without a network it would be of little use.
+    static let standardNetwork = NetworkChoice.nat
     static let standardPath = "/etc/ctr/ctr.json"
     static let standardScripts = "/etc/ctr/scripts"
     static let standardProfiles = "/etc/ctr/profiles"
     static let standardRegistry = "/var/lib/ctr/ids"
+
+    /// For another ctr: an environment of its own, with the same settings.
+    static var environment: [String] { ToolProcess.cleanEnvironment + variables }
+
+    /// What says where they are, whatever directory one works in.
+    static var variables: [String] {
+        guard let path = CurrentProcess.environment("CTR_CONFIG") else { return [] }
+        return ["CTR_CONFIG=\((try? Caller.absolutePath(path)) ?? path)"]
+    }
 
     static func load() throws(CtrError) -> Settings {
         let path = CurrentProcess.environment("CTR_CONFIG") ?? standardPath
@@ -48,8 +75,8 @@ struct Settings: Codable, Equatable {
         }
         do {
             let known: Set<String> = [
-                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory", "lockSeconds", "disk",
-                "overcommit",
+                "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory", "lockSeconds", "disk", "net",
+                "overcommit", "spaceReserve", "personal", "network", "criu",
             ]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {
@@ -61,7 +88,8 @@ struct Settings: Codable, Equatable {
             }
             return settings
         } catch let error as CtrError {
-            throw error
+            if error.code == .config { throw error }
+            throw CtrError(.config, "settings \(path): \(error.message)")
         } catch {
             throw CtrError(.config, "settings \(path): \(JSONText.describe(error))")
         }

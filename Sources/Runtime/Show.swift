@@ -10,6 +10,8 @@ public struct VPSDetails: Codable, Sendable {
     public var lastRun: LastRun?
     /// What it uses now; nil where it does not run.
     public var usage: CgroupUsage?
+    /// nil where it has no interface of its own.
+    public var network: NetworkDetails?
 }
 
 /// `ctr show`.
@@ -21,10 +23,11 @@ public enum Show {
             throw VPSFiles.unknown(name)
         }
         var details = VPSDetails(summary: summary, config: config)
-        if summary.status != .stopped, let state = try files.state() {
+        if summary.status != .stopped, summary.status != .sealed, let state = try files.state() {
             details.state = state
             if let cgroup = state.cgroup { details.usage = try Cgroup.openWhatIsThere(cgroup).usage() }
         }
+        details.network = try NetworkDetails(details.state?.config ?? config, on: host)
         if let directory = try files.directory() {
             details.lastRun = try VPSFiles.read("last.json", in: directory, of: name)
         }

@@ -55,6 +55,26 @@ public enum SnapshotMount {
         )
     }
 
+    /// Before all snapshots of a VPS go with it.
+    /// - Parameter force: they are unmounted: their readers see that they have gone when they have closed their files.
+    /// - Throws: `busy` where one is mounted.
+    static func endAll(_ files: VPSFiles, in directory: SharedFD, force: Bool) throws(CtrError) {
+        // Of damaged files nothing is known: whoever removes those by force has seen that.
+        guard let tree = try? files.snapshots(in: directory), !tree.snapshots.isEmpty else { return }
+        for mount in try mounts() {
+            guard let snapshot = tree.snapshots.first(where: { mount.source.hasSuffix("@\($0.id)") }) else { continue }
+            let place = mount.point.escaped
+            guard force else {
+                throw CtrError(
+                    .busy,
+                    "VPS \(files.name): its snapshot \(snapshot.name) is mounted at \(place) (ctr snapshot unmount \(place))"
+                )
+            }
+            try describing("unmount \(place)") { () throws(SysError) in try Kernel.unmount(mount.point, detach: true) }
+            Message.warn("VPS \(files.name): its snapshot \(snapshot.name) was mounted at \(place), and is no more")
+        }
+    }
+
     /// The snapshots that are mounted in this mount namespace: see proc_pid_mountinfo(5).
     private static func mounts() throws(CtrError) -> [(point: String, source: String)] {
         let text = try describing("list of mounts") { () throws(SysError) in

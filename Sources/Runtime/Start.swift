@@ -39,13 +39,22 @@ public struct Start: Codable, Sendable {
             return false
         }
         if config.ephemeral { throw CtrError(.failed, "VPS \(name): ephemeral, it can't be started again") }
+        // What a verb was killed over may be a revert to a snapshot with memory.
+        if config.hasUnfinishedDiskWork { try DiskHold.mend(files, lock) }
+        if try files.hasCheckpoint() {
+            if rescue { try files.refuseSuspended() }
+            return try Resume(name: name).run(files, lock)
+        }
+        try config.refuseSealed()
         // Without a state directory its supervisor finds out.
         if try files.stateDirectory() != nil { try LostVPS.refuse(files) }
         // Its supervisor may be clearing up, or waiting to start it again: the operator's word comes first.
         try Ending(files: files).stopWaiting()
-        if config.hasUnfinishedDiskWork { _ = try DiskHold(files, lock) }
+        // A shell is what mends a root that takes none.
+        if !rescue { try IdentityWork.finish(files, config, lock) }
         try Isolation.guardProgram(config.userns)
         _ = try SupervisorRequest.start(self).spawn(on: files.host, lock: lock)
+        if config.disk != nil { SpaceGuard.ensure(on: files.host) }
         EventLog(files.host).append(.started, vps: name, detail: rescue ? ["rescue": true] : [:])
         return true
     }

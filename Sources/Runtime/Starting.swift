@@ -2,6 +2,7 @@ internal import Cgroups
 internal import Kernel
 internal import Model
 internal import Namespaces
+internal import Network
 internal import Storage
 
 /// From a configuration and a place to a first process: the steps that `run`, `start` and `exec --offline` share.
@@ -45,11 +46,20 @@ struct Starting {
     /// Whoever calls it clears up after a failure: cgroup and state may be there.
     consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
         let isolation = try Isolation(&config, place: place, cgroups: cgroups)
+        let network = try claimNetwork()
         // Before anything is on its disk: data without it would be nobody's.
         if isNew, !config.ephemeral { try place.settle(config) }
         let disk = template == nil ? nil : place.files.diskPath(config)
         var spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
         spec.ready = ready
+        let hasOwn = config.domain != nil || config.identity.map { !$0.dns.isEmpty } ?? false
+        if !hasOwn, config.network == .nat || config.network == .routed {
+            spec.resolver = HostResolver.text()
+            spec.resolverReplaces = isNew
+        }
+        if config.network == .nat {
+            spec.hosts = try place.files.host.network(settings: .load()).namesOfOthers(than: config.name)
+        }
         var entry = try Isolation.entry(config, process: spec.process, host: place.files.host)
         if config.ephemeral || endsWithUs { entry.parentDeathSignal = Signal.kill }
         var launch = Launch(
@@ -59,6 +69,10 @@ struct Starting {
         let attached = try attachDisk()
         launch.disk = try attached?.mountRoot()
         let process = try launch.start()
+        // While the child builds its side: its network namespace is there since it was cloned.
+        if let network {
+            try place.files.host.network(settings: .load()).attach(config.name, network, pid: process.handle.pid)
+        }
         // Before that the process's root is still the host's: nobody may find it and enter.
         try process.waitUntilReady()
         var state = try state(process, cgroup: isolation.cgroup)
@@ -70,9 +84,16 @@ struct Starting {
             place: place, config: config, template: template, cgroup: isolation.cgroup, process: process, state: state)
     }
 
+    /// Its addresses; nil for a VPS without an interface of ctr's.
+    private func claimNetwork() throws(CtrError) -> ClaimedNetwork? {
+        guard config.network.hasInterface else { return nil }
+        return try place.files.host.network(settings: .load()).claim(config, durable: !config.ephemeral)
+    }
+
     /// The image goes with the VPS's last mount of it: nothing here needs to hold it.
     private func attachDisk() throws(CtrError) -> AttachedDisk? {
         guard template != nil, let disk = config.disk else { return nil }
+        try SpaceReserve.keep("disk of VPS \(config.name)", half: true, place.files.host)
         return try place.files.image(config, in: place.directory)?.open(disk)
     }
 

@@ -10,6 +10,8 @@ public struct VPSStats: Codable, Sendable {
     public var usage: CgroupUsage?
     /// What it used between the last reading and this one; nil at the first.
     public var rates: UsageRates?
+    /// nil where it has no interface of its own.
+    public var network: NetworkDetails?
 }
 
 /// What was used in a stretch of time.
@@ -99,6 +101,7 @@ public struct Stats: ~Copyable {
             if let seconds, let before = last?.usages[key] {
                 stats.rates = UsageRates(from: before, to: usage, seconds: seconds)
             }
+            stats.network = try NetworkDetails(state.config, on: host)
             usages[key] = usage
             reading.vps.append(stats)
         }

@@ -31,6 +31,7 @@ public struct Stop: Sendable {
                 try lost.end(asking: SignalName.parse(config.stopSignal, option: "stop signal"), seconds: timeout)
                 return true
             }
+            try files.refuseSuspended()
             try ending.stopWaiting()
             // Its supervisor was faster: now it runs.
             if let running = try RunningInit.find(files) { try ending.kill(running) }
@@ -42,7 +43,7 @@ public struct Stop: Sendable {
         try Recovery(host: files.host).sweep(name)
         try ActionScripts(files: files, directory: lock.directory).runInside(.stop, unless: running.state.rescue)
         try ending.record()
-        if try ask(running) { try waitForEnd(running.handle) }
+        if try ask(running) { try waitForEnd(running.handle, files) }
         try ending.kill(running)
         try reportScript(lock.directory, since: began)
         return true
@@ -66,9 +67,26 @@ public struct Stop: Sendable {
         }
     }
 
-    private func waitForEnd(_ process: borrowing ProcessHandle) throws(CtrError) {
-        do throws(SysError) { _ = try process.waitForEnd(milliseconds: Int32(clamping: timeout * 1000)) } catch {
-            throw CtrError(.failed, "wait for VPS \(name)", cause: error)
+    /// One with a disk image must not fill the host's disk meanwhile: the guard, which would make it stand still, leaves it
+    /// to us.
+    private func waitForEnd(_ process: borrowing ProcessHandle, _ files: VPSFiles) throws(CtrError) {
+        let deadline = Deadline(milliseconds: timeout * 1000)
+        let hasImage = VPSFiles.imageStatus(of: name, below: SharedFD(try files.host.vpsDirectory())) != nil
+        while !deadline.hasPassed {
+            var patience = deadline.remaining
+            if hasImage {
+                var space = try SpaceReserve.read(files.host)
+                if space.isLow { space = space.refined(by: try SpaceGuard.writers(on: files.host)) }
+                let pause = space.pause
+                if pause <= 0 {
+                    Message.warn("VPS \(name): killed before it had halted: the host's disk is full (see ctr storage)")
+                    return
+                }
+                patience = min(patience, pause)
+            }
+            do throws(SysError) { if try process.waitForEnd(milliseconds: patience) { return } } catch {
+                throw CtrError(.failed, "wait for VPS \(name)", cause: error)
+            }
         }
     }
 

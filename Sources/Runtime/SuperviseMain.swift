@@ -41,8 +41,13 @@ public enum SuperviseMain {
         case .run(let run):
             let output = try VPSOutput()
             let vps = try run.start(on: host, streams: try output.streams())
+            do throws(CtrError) { try vps.process.requireExecuted() } catch {
+                vps.place.removeAfterFailure()
+                throw error
+            }
             return try WatchedVPS(vps, output: output, hub: nil)
         case .start(let start): return try start.begin(on: host)
+        case .resume(let resume): return try resume.begin(on: host)
         case .adopt(let name): return try WatchedVPS(adopting: VPSFiles(name, host: host))
         }
     }
@@ -103,6 +108,30 @@ struct WatchedVPS {
         }
     }
 
+    /// One that goes on from a checkpoint, its first process a child of ours.
+    /// - Parameter output: what it prints into, if it has no terminal.
+    init(
+        resumed process: consuming ProcessHandle, _ state: VPSState, in place: VPSPlace, cgroup: Cgroup,
+        template: SealedTemplate, terminal: SharedFD?, output: VPSOutput?
+    ) throws(CtrError) {
+        self.place = place
+        self.state = state
+        self.cgroup = cgroup
+        self.template = template
+        config = state.config
+        self.process = .restored(SharedProcess(process))
+        limits = try? LimitWatch(cgroup)
+        hub = try WatchedVPS.makeHub(place)
+        let hub = hub
+        try describing("console of VPS \(config.name)") { () throws(SysError) in
+            if let terminal {
+                try hub.attach(terminal: terminal)
+            } else if let output {
+                try hub.attach(output.pipe)
+            }
+        }
+    }
+
     /// A kept VPS whose supervisor was killed. Its terminal's master died with that one; a pipe lives on in the VPS.
     init(adopting files: VPSFiles) throws(CtrError) {
         place = try VPSPlace.reopen(files)
@@ -148,11 +177,13 @@ struct WatchedVPS {
 enum WatchedProcess {
     case child(StartedProcess)
     case adopted(SharedProcess)
+    /// A child that criu made.
+    case restored(SharedProcess)
 
     func add(to poll: inout Poll) {
         switch self {
         case .child(let process): poll.add(process.handle.pidfd, .readable)
-        case .adopted(let process): poll.add(process.handle.pidfd, .readable)
+        case .adopted(let process), .restored(let process): poll.add(process.handle.pidfd, .readable)
         }
     }
 
@@ -160,14 +191,14 @@ enum WatchedProcess {
     func signal(_ number: Int32) {
         switch self {
         case .child(let process): try? process.handle.signal(number)
-        case .adopted(let process): try? process.handle.signal(number)
+        case .adopted(let process), .restored(let process): try? process.handle.signal(number)
         }
     }
 
     var pid: Int32 {
         switch self {
         case .child(let process): process.handle.pid
-        case .adopted(let process): process.handle.pid
+        case .adopted(let process), .restored(let process): process.handle.pid
         }
     }
 
@@ -175,6 +206,7 @@ enum WatchedProcess {
     func status() throws(SysError) -> ExitStatus? {
         switch self {
         case .child(let process): return try process.handle.wait()
+        case .restored(let process): return try process.handle.wait()
         case .adopted(let process):
             // Its parent, the host's init, may take a moment to reap it.
             for _ in 0..<100 {

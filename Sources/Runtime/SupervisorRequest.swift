@@ -9,6 +9,8 @@ enum SupervisorRequest {
     case run(Run)
     /// Starts a kept VPS.
     case start(Start)
+    /// Lets a suspended VPS go on.
+    case resume(Resume)
     /// Takes the place of a supervisor that was killed.
     case adopt(String)
 }
@@ -32,6 +34,7 @@ extension SupervisorRequest {
         switch self {
         case .run(let run): Array("run ".utf8) + (try JSONText.encode(run))
         case .start(let start): Array("\(start.rescue ? "rescue" : "start") \(start.name)\n".utf8)
+        case .resume(let resume): Array("resume \(resume.name)\n".utf8)
         case .adopt(let name): Array("adopt \(name)\n".utf8)
         }
     }
@@ -46,6 +49,7 @@ extension SupervisorRequest {
             self = .run(run)
         case "start": self = .start(Start(name: name))
         case "rescue": self = .start(Start(name: name, rescue: true))
+        case "resume": self = .resume(Resume(name: name))
         case "adopt": self = .adopt(name)
         default: return nil
         }
@@ -58,10 +62,9 @@ extension SupervisorRequest {
         let input = try Pipe()
         let output = try Pipe()
         // The settings are the caller's; nothing else of its environment concerns a supervisor.
-        let settings = CurrentProcess.environment("CTR_CONFIG").map { ["CTR_CONFIG=\($0)"] } ?? []
         let supervisor = try ToolProcess(
             "/proc/self/exe", ["--root", host.root, "--state", host.state, "supervise"],
-            environment: ToolProcess.cleanEnvironment + settings, stdin: .file(input.reading),
+            environment: Settings.environment, stdin: .file(input.reading),
             stdout: .file(output.writing), stderr: .null, handed: lock?.directory)
         supervisor.detach()
         return (input.writing, output.reading)

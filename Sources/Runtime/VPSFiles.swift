@@ -32,7 +32,16 @@ struct VPSFiles {
         config.disk.map { _ in DiskImage(VPSFiles.imageName(config), in: directory, of: name) }
     }
 
-    private static func imageName(_ config: VPSConfig) -> String { config.ephemeral ? "scratch.img" : "disk.img" }
+    /// Of a kept VPS, and of an ephemeral one.
+    private static let imageNames = ["disk.img", "scratch.img"]
+
+    private static func imageName(_ config: VPSConfig) -> String { imageNames[config.ephemeral ? 1 : 0] }
+
+    /// The image of a VPS of which only the name is known; nil where its disk is a directory.
+    static func imageStatus(of name: String, below all: SharedFD) -> FileStatus? {
+        for image in imageNames { if let status = try? all.fd.status(of: "\(name)/\(image)") { return status } }
+        return nil
+    }
 
     init(_ name: String, host: Host) throws(CtrError) {
         try Name.validate(name, kind: "VPS")

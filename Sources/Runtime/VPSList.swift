@@ -29,7 +29,7 @@ public struct VPSSummary: Codable, Sendable {
     /// One that is stopped.
     init(_ config: VPSConfig) {
         (name, template, created, args) = (config.name, config.template, config.created, config.args)
-        (status, ephemeral, labels) = (.stopped, config.ephemeral, config.labels)
+        (status, ephemeral, labels) = (config.sealedAs == nil ? .stopped : .sealed, config.ephemeral, config.labels)
         (description, hostname) = (config.description, config.hostname)
         (memory, cpus, pids) = (config.resources.memory, config.resources.cpus, config.resources.pids)
         (restart, onboot, bootPriority) = (config.restart, config.onboot, config.bootPriority)
@@ -87,7 +87,9 @@ public enum VPSList {
     public static func onBoot(on host: Host) throws(CtrError) -> [[String]] {
         let marked = try each(on: host) { (name) throws(CtrError) -> VPSConfig? in
             try Recovery(host: host).sweep(name)
-            guard let config = try VPSFiles(name, host: host).config(), config.onboot else { return nil }
+            guard let config = try VPSFiles(name, host: host).config(), config.onboot, config.sealedAs == nil else {
+                return nil
+            }
             return config
         }
         let groups = Dictionary(grouping: marked, by: \.bootPriority)
@@ -107,9 +109,12 @@ public enum VPSList {
             try Locks.hasSupervisor(place, of: files.name)
         {
             // Being made, started, started again, or cleared away.
-            summary.status = state.pid == 0 ? state.status : .stopping
+            summary.status = state.pid == 0 || state.status == .resuming ? state.status : .stopping
         } else if try LostVPS.find(files, cgroups: cgroups) != nil {
             summary.status = .lost
+        } else if try files.hasCheckpoint() {
+            let directory = try files.directory()
+            summary.status = directory.map { files.isHibernated(in: $0) } == true ? .hibernated : .suspended
         }
         return summary
     }

@@ -2,6 +2,7 @@ internal import Cgroups
 internal import Kernel
 internal import Model
 internal import Namespaces
+internal import Network
 internal import Storage
 
 /// The directories and locks of a VPS that this process is starting and will supervise.
@@ -88,14 +89,52 @@ final class VPSPlace {
         }
     }
 
+    /// Of a VPS that is being made by `run`, which asked for some.
+    func writeIdentity(_ config: inout VPSConfig, _ template: SealedTemplate) throws(CtrError) {
+        if config.userns == .auto { config.idRange = try Settings.load().makeIDPool().allocate(files.path) }
+        config.addDue(VPSIdentity.Part.allCases.filter { $0 != .machine })
+        config = try IdentityWork.write(config, in: config.mountOffline(files, in: directory, template))
+    }
+
     func write(_ value: VPSState) throws(CtrError) {
         try VPSFiles.write(value, "state.json", in: state, of: files.name, durable: false)
     }
 
-    /// Makes a new VPS one that is there, and kept.
+    /// Makes a VPS that is to be kept, stopped: it is there when its config.json is.
+    /// - Parameter disk: makes its disk.
+    static func create<T>(
+        _ config: VPSConfig, on host: Host, disk: (VPSPlace) throws(CtrError) -> T
+    ) throws(CtrError) -> T {
+        var config = config
+        let place = try make(config.name, on: host)
+        let result: T
+        do throws(CtrError) {
+            try place.write(VPSState.now(.creating, config))
+            result = try disk(place)
+            if config.userns == .auto { config.idRange = try Settings.load().makeIDPool().allocate(place.files.path) }
+            if config.network.hasInterface {
+                _ = try host.network(settings: .load()).claim(config, durable: true)
+            }
+            try place.settle(config)
+            let all = place.files.all
+            try describing("directory of VPS \(config.name)") { () throws(SysError) in try all.fd.sync() }
+        } catch {
+            place.removeAfterFailure()
+            throw error
+        }
+        try Recovery(host: host).settleStopped(place.files)
+        return result
+    }
+
+    /// Makes a new VPS one that is there, and kept. Until its config.json is, its disk is a leftover by its name.
     func settle(_ config: VPSConfig) throws(CtrError) {
         try write(config)
         try files.image(config, in: directory)?.finish()
+        guard config.diskWork?.verb == .clone else { return }
+        try SnapshotData(top: directory, isImage: false, of: files.name).finishClone()
+        var finished = config
+        finished.diskWork = nil
+        try write(finished)
     }
 
     func write(_ config: VPSConfig) throws(CtrError) {

@@ -26,8 +26,19 @@ public struct VPSState: Codable, Sendable, Equatable {
     public var restarts = 0
     /// How its first process says that the system is up.
     public var ready = ReadySignal.started
+    /// Why it stands still, where no operator asked for it.
+    public var pausedFor: PauseReason?
+    /// It goes on from a checkpoint, with a clock of its own (a time namespace) that has not jumped.
+    public var ownClock: Bool?
     /// A shell instead of its init: `start --rescue`, `exec --offline`.
     public var rescue = false
+
+    public enum PauseReason: String, Codable, Sendable {
+        /// The host's disk is nearly full.
+        case space
+        /// Its disk is being copied.
+        case copy
+    }
 
     init(status: VPSStatus, bootID: String, supervisor: Int32, started: String, config: VPSConfig) {
         self.status = status
@@ -50,6 +61,12 @@ extension VPSState {
 /// The states of a VPS. docs/states.md has the diagram.
 public enum VPSStatus: String, Codable, Sendable, CaseIterable {
     case creating, stopped, starting, running, paused, stopping, restarting
+    /// Its memory is in files: see ``Suspend``.
+    case suspended, resuming
+    /// The same, and the files are on its own disk: see ``CheckpointPlace``.
+    case hibernated
+    /// It has become a template, see ``Seal``.
+    case sealed
     /// It runs, and its state directory has gone: see ``LostVPS``.
     case lost
 }

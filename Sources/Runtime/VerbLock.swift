@@ -66,6 +66,14 @@ final class HandedVerbLock {
         } catch { throw CtrError(.usage, "supervise: only ctr itself starts this verb", cause: error) }
     }
 
+    /// The same open file for a program that we start and wait for: the lock stands until that has ended too.
+    func shared() throws(CtrError) -> SharedFD {
+        try describing("lock of the VPS") { () throws(SysError) in
+            guard directory != nil else { throw SysError("flock", Errno.badFile) }
+            return SharedFD(try directory!.duplicate())
+        }
+    }
+
     /// Closes our descriptor of it, whoever else still refers to this object.
     func release() { directory = nil }
 }

@@ -9,6 +9,8 @@ final class ArchiveStream {
     private var end = 0
     /// Bytes given out so far.
     private(set) var position: Int64 = 0
+    /// The hash of all bytes given out; nil: nobody asks.
+    var digest: SHA256?
     /// Whether the end was seen.
     private(set) var ended = false
     /// Called each time the buffer is filled, with ``position``: for limits and progress.
@@ -34,6 +36,7 @@ final class ArchiveStream {
         let part = UnsafeRawBufferPointer(rebasing: buffer[start..<start + n])
         start += n
         position += Int64(n)
+        digest?.update(part)
         return part
     }
 

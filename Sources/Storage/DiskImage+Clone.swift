@@ -14,16 +14,17 @@ extension DiskImage {
     /// ``unfinished`` until ``finish()``.
     /// - Parameters:
     ///   - full: nothing is shared, also where it could be.
+    ///   - room: asked before files are copied.
     ///   - progress: told of a copy's steps.
     public func clone(
         _ source: SnapshotData, _ id: String, from image: DiskImage, _ disk: DiskConfig, full: Bool,
-        progress: TemplateProgress
+        room: @escaping SnapshotData.RoomCheck, progress: TemplateProgress
     ) throws(CtrError) -> CloneCost {
         do throws(CtrError) {
             if !full, !disk.thick, try share(image, id) { return .shared }
             try make(disk)
             progress(.step("copy"))
-            try withUnfinished(disk) { (data) throws(CtrError) in try data.fill(from: source.open(id)) }
+            try withUnfinished(disk, room: room) { (data) throws(CtrError) in try data.fill(from: source.open(id)) }
             return .copied
         } catch {
             let (directory, name) = (directory, unfinished)
@@ -41,7 +42,10 @@ extension DiskImage {
             try? directory.fd.unlink(name)
             let file = try directory.fd.open(name, [.readWrite, .create, .exclusive, .noFollow], mode: 0o600)
             for _ in 0..<20 {
-                do throws(SysError) { try file.shareData(of: source.fd) } catch {
+                do throws(SysError) { try file.shareData(of: source.fd) } catch
+                    where [Errno.notSupported, Errno.notTerminal, Errno.invalid, Errno.crossDevice].contains(
+                        error.errno)
+                {
                     try directory.fd.unlink(name)
                     return nil
                 }
@@ -73,14 +77,24 @@ extension DiskImage {
         return try file.read(upTo: 8) == [UInt8](repeating: 0, count: 8)
     }
 
-    private func withUnfinished(
-        _ disk: DiskConfig, _ body: (SnapshotData) throws(CtrError) -> Void
+    func withUnfinished(
+        _ disk: DiskConfig, room: SnapshotData.RoomCheck? = nil, _ body: (SnapshotData) throws(CtrError) -> Void
     ) throws(CtrError) {
         let new = DiskImage(unfinished, in: directory, what: what)
         let attached = try new.open(disk)
-        let top = try attached.openTop()
-        try body(SnapshotData(top: top, isImage: true, what: what))
-        try describing(what) { () throws(SysError) in try top.fd.syncFileSystem() }
+        do throws(CtrError) {
+            let top = try attached.openTop()
+            try body(SnapshotData(top: top, isImage: true, what: what, room: room))
+            try describing(what) { () throws(SysError) in try top.fd.syncFileSystem() }
+        } catch {
+            // The image's file system says EIO or EROFS where the host's has no blocks for it.
+            guard error.errno != Errno.noSpace, let free = try? directory.fd.fileSystemStatus().available,
+                free < 16 << 20
+            else { throw error }
+            throw CtrError(
+                .cannotCreate, "\(what): the host's disk is full (\(Size.format(free)) free: make room there)",
+                errno: Errno.noSpace)
+        }
     }
 }
 

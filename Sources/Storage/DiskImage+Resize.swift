@@ -4,9 +4,13 @@ public import Model
 extension DiskImage {
     /// Bytes of the file, and what it takes on the host's disk.
     public func sizes() throws(CtrError) -> (size: Int64, allocated: Int64) {
-        let file = try openFile()
+        let (directory, file, unfinished) = (directory, file, unfinished)
         return try describing(what) { () throws(SysError) in
-            let status = try file.fd.status()
+            let status: FileStatus
+            // Whoever only looks holds no lock: an image that is being made keeps its name.
+            do throws(SysError) { status = try directory.fd.status(of: file) } catch
+                where error.errno == Errno.noEntry
+            { status = try directory.fd.status(of: unfinished) }
             return (status.size, status.allocated)
         }
     }
@@ -67,7 +71,8 @@ extension SnapshotData {
 
     /// Gives free blocks of an image back to the host.
     public func trim() throws(CtrError) {
-        // Chunks that have become empty go by and by; these arguments make it now, and move nothing.
+        // Chunks that have become empty go by and by; these arguments make it now, and move nothing. Without it less is
+        // given back.
         try? Tool(
             "btrfs", package: "btrfs-progs",
             ["balance", "start", "-dusage=0", "-musage=0", top.fd.pathForOthers], scratch: scratch()
@@ -83,7 +88,7 @@ extension SnapshotData {
 
     /// Reads all of an image and checks it by its checksums.
     public func scrub() throws(CtrError) -> Btrfs.ScrubResult {
-        try describing(what) { () throws(SysError) in try top.fd.scrubBtrfs(readOnly: false) }
+        try describing(what) { () throws(SysError) in try top.fd.scrubBtrfs() }
     }
 
     /// Files that can't be read whole, as the VPS names them; those of snapshots after `NAME:`.
@@ -109,7 +114,9 @@ private enum UnreadableFiles {
     }
 
     private static func visit(_ directory: SharedFD, _ path: String, depth: Int, _ found: inout [String]) {
-        guard depth < 2048, let entries = try? directory.fd.entries() else { return found.append(path + "/") }
+        // Each level holds a descriptor; deeper than this nobody looks.
+        guard depth < 900 else { return }
+        guard let entries = try? directory.fd.entries() else { return found.append(path + "/") }
         for entry in entries {
             let name = "\(path)/\(entry.name.description)"
             do throws(SysError) {

@@ -41,7 +41,9 @@ public struct DiskImage: Sendable {
     /// - Parameter size: bytes, a multiple of 4096.
     /// - Throws: `cannotCreate` where the host's disk is full, `unavailable` without btrfs or mkfs.btrfs.
     public func make(_ disk: DiskConfig) throws(CtrError) {
-        try Tool.require("mkfs.btrfs", package: "btrfs-progs")
+        do throws(CtrError) { try Tool.require("mkfs.btrfs", package: "btrfs-progs") } catch {
+            throw CtrError(.unavailable, "\(what): \(error.message), or use --disk none")
+        }
         let (directory, name) = (directory, unfinished)
         do throws(CtrError) {
             let image = try describing("\(what)", code: .cannotCreate) { () throws(SysError) in
@@ -58,26 +60,33 @@ public struct DiskImage: Sendable {
                 ["--quiet", "--force", "--nodiscard", "--label", "ctr", image.fd.pathForOthers],
                 scratch: directory)
             try tool.finish(.cannotCreate)
-            try fill(image)
+            try fill(image, disk)
         } catch {
             try? directory.fd.unlink(name)
             throw error
         }
     }
 
-    private func fill(_ image: SharedFD) throws(CtrError) {
-        let what = what
+    /// As ``make(_:)``, with files in it.
+    public func make(_ disk: DiskConfig, filling body: (SnapshotData) throws(CtrError) -> Void) throws(CtrError) {
+        try make(disk)
+        do throws(CtrError) { try withUnfinished(disk, body) } catch {
+            let (directory, name) = (directory, unfinished)
+            try? directory.fd.unlink(name)
+            throw error
+        }
+    }
+
+    private func fill(_ image: SharedFD, _ disk: DiskConfig) throws(CtrError) {
+        let top = try attach(image, disk).openTop()
         try describing(what, code: .cannotCreate) { () throws(SysError) in
-            try image.fd.lock(.exclusive, wait: false)
-            let loop = try LoopDevice.attach(image, label: "ctr: \(what)")
-            let top = try Btrfs.mount(loop.path, subvolume: nil).openHere()
-            try top.createSubvolume(DiskImage.root)
-            let root = try top.open(DiskImage.root, [.directory, .noFollow])
+            try top.fd.createSubvolume(DiskImage.root)
+            let root = try top.fd.open(DiskImage.root, [.directory, .noFollow])
             let mask = CurrentProcess.setFileModeMask(0)
             defer { CurrentProcess.setFileModeMask(mask) }
             for name in ["upper", "work"] { try root.makeDirectory(name, mode: 0o755) }
-            try top.makeDirectory(DiskImage.snapshots, mode: 0o700)
-            try top.syncFileSystem()
+            try top.fd.makeDirectory(DiskImage.snapshots, mode: 0o700)
+            try top.fd.syncFileSystem()
             try image.fd.sync()
         }
     }
@@ -93,33 +102,48 @@ public struct DiskImage: Sendable {
 
     // MARK: opening
 
-    /// Attaches it to a loop device. A VPS that has just ended may still be being unmounted, so this waits some seconds.
+    /// Attaches it to a loop device, or takes the one that it is on still. Waits some seconds for a lock of others.
     /// - Parameter config: what was promised.
     /// - Throws: `busy` where it is in use, `config` for a file that is not what was promised.
     public func open(_ config: DiskConfig) throws(CtrError) -> AttachedDisk {
         let image = try openFile()
-        let (status, what) = (try describing(what) { () throws(SysError) in try image.fd.status() }, what)
-        try check(image, status, config)
-        try lock(image, status)
-        let loop = try describing(what, code: .unavailable, step: "attach disk") { () throws(SysError) in
-            try LoopDevice.attach(image, label: "ctr: \(what)")
+        try check(image, try status(image), config)
+        return try attach(image, config)
+    }
+
+    private func attach(_ image: SharedFD, _ config: DiskConfig) throws(CtrError) -> AttachedDisk {
+        let loop: LoopDevice
+        if let found = try lock(image, try status(image)) {
+            loop = found
+        } else {
+            do throws(SysError) { loop = try LoopDevice.attach(image, label: "ctr: \(what)") } catch {
+                throw CtrError(
+                    .unavailable,
+                    "\(what): no loop device for it (modprobe loop, or use --disk none; see ctr host check)",
+                    step: "attach disk", errno: error.errno)
+            }
         }
         // What the VPS deletes goes back to the host; a thick disk keeps what it has.
         let options = [config.thick ? ("nodiscard", "") : ("discard", "async")]
-        return AttachedDisk(loop, what: what, size: status.size, options: options)
+        return AttachedDisk(loop, what: what, options: options, directory)
+    }
+
+    private func status(_ image: SharedFD) throws(CtrError) -> FileStatus {
+        try describing(what) { () throws(SysError) in try image.fd.status() }
     }
 
     /// What another process, the VPS itself, has attached; nil where none has.
     public func inUse(loop number: Int) throws(CtrError) -> AttachedDisk? {
         let image = try openFile()
-        let what = what
+        let (what, directory) = (what, directory)
         return try describing(what) { () throws(SysError) -> AttachedDisk? in
-            let status = try image.fd.status()
-            guard let loop = try LoopDevice.find(number, of: status) else { return nil }
-            return AttachedDisk(loop, what: what, size: status.size, options: [])
+            try LoopDevice.find(number, of: image.fd.status()).map {
+                AttachedDisk($0, what: what, options: [], directory)
+            }
         }
     }
 
+    /// For who holds the VPS's lock.
     func openFile() throws(CtrError) -> SharedFD {
         let directory = directory
         do throws(SysError) {
@@ -141,10 +165,14 @@ public struct DiskImage: Sendable {
 
     /// Nothing is mounted, and nothing written, before it looks like what ctr made.
     private func check(_ image: SharedFD, _ status: FileStatus, _ config: DiskConfig) throws(CtrError) {
-        guard status.type == .regular else { throw CtrError(.config, "\(what): \(file) is not a regular file") }
+        guard status.type == .regular else {
+            throw CtrError(.config, "\(what): \(file) is not a regular file (put it back from a copy)")
+        }
         guard status.links == 1 else {
             throw CtrError(
-                .config, "\(what): \(file) has \(status.links) names (hard links): another may write to it too")
+                .config,
+                "\(what): \(file) has \(status.links) names (hard links): another may write to it too (remove the others)"
+            )
         }
         guard status.size == config.size || status.size == config.resizingTo else {
             throw CtrError(
@@ -154,7 +182,9 @@ public struct DiskImage: Sendable {
         }
         guard try DiskImage.isBtrfs(image, what) else {
             throw CtrError(
-                .config, "\(what): \(file) holds no btrfs file system: it is damaged or not a disk of ctr's")
+                .config,
+                "\(what): \(file) holds no btrfs file system: it is damaged or not a disk of ctr's (put it back from a copy)"
+            )
         }
     }
 
@@ -166,12 +196,17 @@ public struct DiskImage: Sendable {
         }
     }
 
-    private func lock(_ image: SharedFD, _ status: FileStatus) throws(CtrError) {
+    /// - Returns: the loop device that holds the lock: a snapshot is mounted from it, or the last mount is just going.
+    private func lock(_ image: SharedFD, _ status: FileStatus) throws(CtrError) -> LoopDevice? {
         let deadline = Deadline(milliseconds: 10_000)
         while true {
-            do throws(SysError) { return try image.fd.lock(.exclusive, wait: false) } catch {
-                if error.errno != Errno.again { throw CtrError(.io, "lock of the \(what)", cause: error) }
-            }
+            do throws(SysError) {
+                do throws(SysError) {
+                    try image.fd.lock(.exclusive, wait: false)
+                    return nil
+                } catch  where error.errno == Errno.again {}
+                if let found = try LoopDevice.find(of: status) { return found }
+            } catch { throw CtrError(.io, "lock of the \(what)", cause: error) }
             if deadline.hasPassed {
                 let holder = (try? ProcFiles.lockHolder(of: status)).map { " by process \($0)" } ?? ""
                 throw CtrError(
@@ -186,15 +221,15 @@ public struct DiskImage: Sendable {
 public struct AttachedDisk: Sendable {
     let loop: LoopDevice
     let what: String
-    /// Bytes of the file.
-    public let size: Int64
     /// Of the first mount.
     private let options: [(String, String)]
+    private let directory: SharedFD
 
-    init(_ loop: LoopDevice, what: String, size: Int64, options: [(String, String)]) {
+    /// - Parameter directory: where the image lies.
+    init(_ loop: LoopDevice, what: String, options: [(String, String)], _ directory: SharedFD) {
+        self.directory = directory
         self.loop = loop
         self.what = what
-        self.size = size
         self.options = options
     }
 
@@ -220,10 +255,13 @@ public struct AttachedDisk: Sendable {
             if error.errno == Errno.noDevice {
                 throw CtrError(.unavailable, "\(what): this kernel has no btrfs (use --disk none)", errno: error.errno)
             }
-            throw CtrError(
-                .io,
-                "\(what): can't be mounted: its file system is damaged, or the host's disk fails (see the host's kernel log)",
-                step: "mount disk", cause: error)
+            // What its journal has to be written to the host's disk for fails as a broken disk does.
+            let free = (try? directory.fd.fileSystemStatus().available) ?? .max
+            let why =
+                free < 16 << 20
+                ? "the host's disk is full (\(Size.format(free)) free: make room there, and try again)"
+                : "its file system is damaged, or the host's disk fails (see the host's kernel log)"
+            throw CtrError(.io, "\(what): can't be mounted: \(why)", step: "mount disk", cause: error)
         }
     }
 }

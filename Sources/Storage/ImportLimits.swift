@@ -38,10 +38,17 @@ final class Budget {
     private var checkedAt: Int64 = 0
     private let target: SharedFD
     private let reserve: Int64
+    private let isInImage: Bool
+    private let image: SharedFD
 
-    /// - Parameter target: a directory of the file system that is written to.
-    init(_ limits: ImportLimits, target: SharedFD) throws(CtrError) {
+    /// - Parameters:
+    ///   - target: a directory of the file system that is written to.
+    ///   - host: one of the host's, where that is the file system of an image that takes its blocks from there.
+    init(_ limits: ImportLimits, target: SharedFD, host: SharedFD? = nil) throws(CtrError) {
         self.limits = limits
+        isInImage = host != nil
+        image = target
+        let target = host ?? target
         self.target = target
         let status = try describing("free space") { () throws(SysError) in try target.fd.fileSystemStatus() }
         reserve = limits.reserve ?? min(512 << 20, status.size / 50)
@@ -70,12 +77,16 @@ final class Budget {
     /// Throws `io` with ENOSPC unless `wanted` bytes fit and leave the reserve.
     func checkSpace(_ wanted: Int64) throws(CtrError) {
         checkedAt = bytes
-        let target = target
-        let status = try describing("free space") { () throws(SysError) in try target.fd.fileSystemStatus() }
+        let (target, image, isInImage) = (target, image, isInImage)
+        let status = try describing("free space") { () throws(SysError) in
+            // What has been written so far takes its blocks only then.
+            if isInImage { try image.fd.syncFileSystem() }
+            return try target.fd.fileSystemStatus()
+        }
         if status.free - reserve < wanted || (status.inodes > 0 && status.freeInodes < 64) {
             throw CtrError(
                 .io,
-                "no space: \(Size.format(status.free)) free on the templates' file system, of which "
+                "no space: \(Size.format(status.free)) free on the host's file system, of which "
                     + "\(Size.format(reserve)) stay free (make room there)", errno: Errno.noSpace)
         }
     }

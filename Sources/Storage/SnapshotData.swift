@@ -12,15 +12,20 @@ public struct SnapshotData: Sendable {
     public let top: SharedFD
     public let isImage: Bool
     let what: String
+    private let room: RoomCheck?
 
-    public init(top: SharedFD, isImage: Bool, of vps: String) {
-        self.init(top: top, isImage: isImage, what: "disk of VPS \(vps)")
+    /// Asked before so many bytes are copied; throws where they must not be.
+    public typealias RoomCheck = @Sendable (Int64) throws(CtrError) -> Void
+
+    public init(top: SharedFD, isImage: Bool, of vps: String, room: RoomCheck? = nil) {
+        self.init(top: top, isImage: isImage, what: "disk of VPS \(vps)", room: room)
     }
 
-    init(top: SharedFD, isImage: Bool, what: String) {
+    init(top: SharedFD, isImage: Bool, what: String, room: RoomCheck? = nil) {
         self.top = top
         self.isImage = isImage
         self.what = what
+        self.room = room
     }
 
     private var live: String { isImage ? DiskImage.root : "disk" }
@@ -134,7 +139,7 @@ public struct SnapshotData: Sendable {
 
     // MARK: steps
 
-    private func snapshots() throws(CtrError) -> SharedFD {
+    func snapshots() throws(CtrError) -> SharedFD {
         try step { () throws(SysError) in SharedFD(try top.fd.ensureDirectory(DiskImage.snapshots, mode: 0o700)) }
     }
 
@@ -151,6 +156,10 @@ public struct SnapshotData: Sendable {
 
     /// cp(1) keeps what an overlay's layer is made of: whiteouts, attributes, links, holes, owners; nothing is followed.
     private func copyUpper(of source: SharedFD, to place: SharedFD, full: Bool = false) throws(CtrError) {
+        let kind = try step { () throws(SysError) in try place.fd.fileSystemStatus().magic }
+        if let room, full || !SnapshotData.sharing.contains(kind) {
+            try room(TreeSize.allocated(source, what))
+        }
         let tool = try Tool(
             "cp", package: "coreutils",
             [
@@ -187,12 +196,19 @@ public struct SnapshotData: Sendable {
         try step { () throws(SysError) in try place.fd.syncFileSystem() }
     }
 
+    /// File systems that share blocks between files: btrfs and xfs, see linux/magic.h.
+    private static let sharing: Set<UInt64> = [0x9123_683e, 0x5846_5342]
+
     private func step<T>(_ body: () throws(SysError) -> T) throws(CtrError) -> T { try describing(what, body) }
 }
 
 /// What a tree takes on its file system.
 enum TreeSize {
-    /// Bytes of allocated blocks of all files, a file of several names once. Files that go away meanwhile don't count.
+    /// Each level holds two descriptors, of which there may be 1024.
+    private static let deepest = 400
+
+    /// Bytes of allocated blocks of all files, a file of several names once. Files that go away meanwhile, or lie deeper
+    /// than anyone could want, don't count.
     static func allocated(_ root: SharedFD, _ what: String) throws(CtrError) -> Int64 {
         try describing(what) { () throws(SysError) in
             var seen: Set<UInt64> = []
@@ -203,8 +219,7 @@ enum TreeSize {
     private static func allocated(
         _ directory: SharedFD, _ seen: inout Set<UInt64>, depth: Int
     ) throws(SysError) -> Int64 {
-        // Deeper than any path that the kernel takes.
-        guard depth < 2048 else { return 0 }
+        guard depth < deepest else { return 0 }
         var sum: Int64 = 0
         for entry in try directory.fd.entries() {
             do throws(SysError) {

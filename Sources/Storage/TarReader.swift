@@ -11,6 +11,9 @@ final class TarReader {
     private let notes: Notes
     /// Whether the archive must have its end mark: without it nobody can tell a whole one from one cut between files.
     private let requiresEnd: Bool
+    private let rules: TreeRules
+    /// The hash of all bytes before the headers of the present entry, where ``ArchiveStream/digest`` is set.
+    private(set) var digestBefore: SHA256?
     /// Records of global headers; the archive as a whole.
     private(set) var globals = PaxRecords()
     /// Bytes of the present entry's data not read yet, and the padding behind them.
@@ -21,8 +24,14 @@ final class TarReader {
 
     /// Extended headers and long names larger than this are refused.
     private static let metaLimit: Int64 = 8 << 20
+    /// Bytes of extended headers before the present entry, and of all global ones.
+    private var metaRead: Int64 = 0
+    private var globalBytes = 0
 
-    init(_ stream: ArchiveStream, limits: ImportLimits, notes: Notes, requiresEnd: Bool) {
+    init(
+        _ stream: ArchiveStream, limits: ImportLimits, notes: Notes, requiresEnd: Bool, rules: TreeRules = .template
+    ) {
+        self.rules = rules
         self.stream = stream
         self.limits = limits
         self.notes = notes
@@ -34,9 +43,11 @@ final class TarReader {
         try stream.skip(dataLeft + padding)
         dataLeft = 0
         padding = 0
+        digestBefore = stream.digest
         var records = PaxRecords()
         var longName: [UInt8]?
         var longLink: [UInt8]?
+        metaRead = 0
         while true {
             guard let header = try nextHeader() else {
                 if longName != nil || longLink != nil || !records.isEmpty { throw ArchiveStream.truncated }
@@ -101,6 +112,10 @@ final class TarReader {
         guard size >= 0, size <= TarReader.metaLimit else {
             throw CtrError(.badInput, "an extended header of \(size) bytes (at most \(TarReader.metaLimit))")
         }
+        metaRead += size
+        if metaRead > TarReader.metaLimit {
+            throw CtrError(.badInput, "extended headers of more than \(TarReader.metaLimit) bytes for one entry")
+        }
         let data = try stream.exactly(Int(size))
         try stream.skip(TarReader.padded(size) - size)
         return data
@@ -114,8 +129,9 @@ final class TarReader {
         {
             throw CtrError(.badInput, "a global header sets '\(key.escaped)' for every entry")
         }
-        if globals.all.count + records.all.count > 1024 {
-            throw CtrError(.badInput, "more than 1024 records in global headers")
+        globalBytes += data.count
+        if globals.all.count + records.all.count > 1024 || globalBytes > Int(TarReader.metaLimit) {
+            throw CtrError(.badInput, "more than 1024 records, or \(TarReader.metaLimit) bytes, in global headers")
         }
         return records
     }
@@ -212,7 +228,7 @@ final class TarReader {
             if name.utf8.count > 255 || name.utf8.contains(0) {
                 throw CtrError(.badInput, "an attribute's name is malformed")
             }
-            if AttributePolicy.keeps(name) {
+            if rules.keeps(attribute: name) {
                 kept.append((name, try AttributePolicy.normalized(name, value, of: path)))
             } else {
                 notes.add("attributes \(String(name.prefix(64)).escaped) left out", path)

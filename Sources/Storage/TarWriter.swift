@@ -7,6 +7,8 @@ final class TarWriter {
     private let output: SharedFD
     private var buffer: [UInt8] = []
     private(set) var written: Int64 = 0
+    /// The hash of all that was written; nil: nobody asks.
+    var digest: SHA256?
 
     /// Where a file that has become shorter while it was read is told of; nil: it is an error.
     private let padding: Notes?
@@ -42,6 +44,16 @@ final class TarWriter {
         try write(map)
         guard entry.kind == .regular, let file else { return }
         for extent in extents { try copy(extent, of: entry, file) }
+        try pad()
+    }
+
+    /// Writes a file of these bytes, root's alone.
+    func add(_ name: String, _ data: [UInt8]) throws(CtrError) {
+        let entry = TreeEntry(
+            path: .root.appending(Array(name.utf8)), kind: .regular, permissions: 0o600, uid: 0, gid: 0,
+            modified: FileTime(seconds: FileTime.now.seconds), size: Int64(data.count))
+        try add(entry, nil)
+        try write(data)
         try pad()
     }
 
@@ -94,6 +106,7 @@ final class TarWriter {
 
     private func write(_ bytes: [UInt8]) throws(CtrError) {
         written += Int64(bytes.count)
+        digest?.update(bytes)
         if bytes.count >= 65536 {
             try flush()
             return try describing("write the archive") { () throws(SysError) in try output.fd.writeAll(bytes) }

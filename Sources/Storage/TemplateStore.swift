@@ -128,7 +128,7 @@ public struct TemplateStore: Sendable {
     }
 
     /// Throws `cannotCreate` where the name is taken.
-    func requireFree(_ name: String) throws(CtrError) {
+    public func requireFree(_ name: String) throws(CtrError) {
         try Name.validate(name, kind: "template")
         do {
             _ = try Kernel.open(path, [.directory, .noFollow]).status(of: name)

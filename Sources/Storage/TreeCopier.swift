@@ -43,9 +43,9 @@ struct TreeCopier {
             var left = extent.length
             while left > 0 {
                 let part = min(left, 8 << 20)
-                try writer.count(part, of: entry)
                 let copied: Int
                 do { copied = try copyPart(source, target, Int(part)) } catch { throw writer.failure(entry, error) }
+                try writer.count(Int64(copied), of: entry)
                 if copied == 0 { return writer.noteShorter(entry) }
                 left -= Int64(copied)
                 meter.add(Int64(copied))

@@ -8,6 +8,9 @@ public struct TreeCopy {
     /// Links of the host are followed. Those of a VPS never are.
     public var follow: Bool
     public let progress: TemplateProgress
+    /// Asked now and then whether what has been written below a directory leaves room enough.
+    public typealias RoomCheck = (SharedFD) throws(CtrError) -> Void
+    public var room: RoomCheck?
 
     public init(archive: Bool, follow: Bool, progress: @escaping TemplateProgress) {
         self.archive = archive
@@ -32,7 +35,8 @@ public struct TreeCopy {
         let place = try target.target(name, for: found)
         let notes = Notes()
         let writer = TreeWriter(
-            root: place.directory, budget: nil, notes: notes, rules: .copy, owners: owners(source, target.party))
+            root: place.directory, budget: nil, notes: notes, rules: .copy, owners: owners(source, target.party),
+            room: room)
         let reader = reader(found, source, notes)
         let size = found.status.type == .regular ? found.status.size : 0
         progress(.step("copy"))
@@ -71,7 +75,8 @@ public struct TreeCopy {
         let notes = Notes()
         let source = try CopyPlace.host(party: .host(user: 0, group: 0))
         let writer = TreeWriter(
-            root: directory, budget: nil, notes: notes, rules: .copy, owners: owners(source, target.party))
+            root: directory, budget: nil, notes: notes, rules: .copy, owners: owners(source, target.party),
+            room: room)
         let unpacker = Unpacker(writer: writer, budget: nil, limits: TreeCopy.limits, notes: notes, scratch: directory)
         {
             _ in

@@ -49,6 +49,9 @@ struct EntryPath: Hashable {
 
     private init(joined: [UInt8]) { bytes = joined }
 
+    /// Of names that are our own.
+    init(_ names: [String]) { self.init(joined: Array(names.joined(separator: "/").utf8)) }
+
     var isRoot: Bool { bytes.isEmpty }
 
     var path: Path { isRoot ? "." : Path(bytes: bytes) }
@@ -73,6 +76,12 @@ struct EntryPath: Hashable {
         if other.isRoot || self == other { return true }
         return bytes.count > other.bytes.count && bytes[other.bytes.count] == UInt8(ascii: "/")
             && bytes.starts(with: other.bytes)
+    }
+
+    /// As seen from a directory above it, or from itself.
+    func relative(to above: EntryPath) -> EntryPath {
+        if above.isRoot || self == above { return self == above ? .root : self }
+        return EntryPath(joined: Array(bytes.dropFirst(above.bytes.count + 1)))
     }
 
     /// The rest of the path from a directory above it.
@@ -126,12 +135,17 @@ enum AttributePolicy {
     }
 
     static let capability = "security.capability"
+    /// Says of a directory of an overlay's upper layer that it hides what lower ones have of it.
+    static let opaque = "trusted.overlay.opaque"
 
     /// Brings file capabilities to version 2: version 3 names a user namespace's root of the host that wrote it.
     /// Throws `badInput` for what is no capability.
     static func normalized(_ name: String, _ value: [UInt8], of path: EntryPath) throws(CtrError) -> [UInt8] {
         if value.count > 65536 {
             throw CtrError(.badInput, "entry \(path.text): attribute '\(name.escaped)' is longer than 64 KiB")
+        }
+        if name == opaque, value != [UInt8(ascii: "y")] {
+            throw CtrError(.badInput, "entry \(path.text): its mark of an opaque directory is malformed")
         }
         guard name == capability else { return value }
         let revision = value.count >= 4 ? value[3] : 0
@@ -153,8 +167,9 @@ enum NodePolicy {
 
     /// null, zero, full, random, urandom, tty, console and ptmx are kept. Others below `dev/` are left out, for root
     /// file systems of other tools carry them and a VPS has a /dev of its own; others elsewhere are refused.
-    static func verdict(_ entry: TreeEntry) -> Verdict {
+    static func verdict(_ entry: TreeEntry, _ rules: TreeRules = .template) -> Verdict {
         switch entry.kind {
+        case .character(DeviceNumber(major: 0, minor: 0)) where rules.isLayer: .keep
         case .character(let number) where plain.contains(number): .keep
         // A character device 0:0 is how overlayfs spells "deleted".
         case .character(DeviceNumber(major: 0, minor: 0)): .refuse

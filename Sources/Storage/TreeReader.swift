@@ -15,6 +15,8 @@ final class TreeReader {
     /// A directory to leave out: the templates' own, when it lies inside.
     private let excluded: FileIdentity?
     private var seen: [FileIdentity: EntryPath] = [:]
+    /// Names that no other may be told as a hard link to: their data do not come along.
+    var standsAlone: (EntryPath) -> Bool = { _ in false }
     /// The directories that the walk is in, where links are followed: one that leads back to them has no end.
     private var above: [FileIdentity] = []
 
@@ -94,7 +96,7 @@ final class TreeReader {
             let border = rules.isCopy ? status.device : device ?? status.device
             return try visitDirectory(node, path, device: border, depth: depth + 1, visit)
         }
-        if let device, !rules.isCopy, status.device != device {
+        if let device, !rules.isCopy, !rules.isOverlay, status.device != device {
             return notes.add("files of other file systems left out", path)
         }
         if status.type == .socket || status.type == .unknown { return notes.add("sockets left out", path) }
@@ -114,7 +116,7 @@ final class TreeReader {
         case .block: try visit(entry(path, .block(status.node), status), nil)
         default: try visit(entry(path, .fifo, status), nil)
         }
-        if status.links > 1 { seen[identity] = path }
+        if status.links > 1, !standsAlone(path) { seen[identity] = path }
     }
 
     /// - Parameter device: the file system that the walk stays in.
@@ -214,17 +216,26 @@ struct TreeRules {
     var isCopy = false
     /// Links are followed; for trees of the host alone.
     var followsLinks = false
+    /// An overlay without mounts below it: its files carry the device numbers of the layers that they are in.
+    var isOverlay = false
+
+    /// The upper layer of an overlay: whiteouts and marks of opaque directories are kept as they are.
+    var isLayer = false
 
     static let template = TreeRules()
     static let copy = TreeRules(isCopy: true)
+    static let overlay = TreeRules(isOverlay: true)
+    static let layer = TreeRules(isLayer: true)
 
     func keeps(attribute name: String) -> Bool {
-        AttributePolicy.keeps(name) && (!isCopy || name.hasPrefix("user."))
+        if isLayer, name == AttributePolicy.opaque { return true }
+        return AttributePolicy.keeps(name) && (!isCopy || name.hasPrefix("user."))
     }
 
     /// Labels of security modules are the host's own business: a copy without them lacks nothing.
     func ignores(attribute name: String) -> Bool {
-        isCopy && name.hasPrefix("security.") && name != AttributePolicy.capability
+        if isLayer, name.hasPrefix("trusted.overlay.") { return true }
+        return isCopy && name.hasPrefix("security.") && name != AttributePolicy.capability
     }
 }
 

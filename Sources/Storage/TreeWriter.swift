@@ -13,6 +13,8 @@ final class TreeWriter {
     private let notes: Notes
     let rules: TreeRules
     private let owners: CopyOwners?
+    private let room: TreeCopy.RoomCheck?
+    private var uncheckedBytes: Int64 = 0
     /// The directory of the last entry and those it was reached through, outermost first: entries come in the order of
     /// directories, and what is open needs no second look at its path.
     private var chain: [(path: EntryPath, fd: SharedFD)] = []
@@ -28,9 +30,12 @@ final class TreeWriter {
     ///   - root: an open directory.
     ///   - budget: nil: the file system's own end is the only one.
     ///   - owners: what becomes of owners and modes; nil: they stay.
+    ///   - room: asked now and then whether there is room for more.
     init(
-        root: SharedFD, budget: Budget?, notes: Notes, rules: TreeRules = .template, owners: CopyOwners? = nil
+        root: SharedFD, budget: Budget?, notes: Notes, rules: TreeRules = .template, owners: CopyOwners? = nil,
+        room: TreeCopy.RoomCheck? = nil
     ) {
+        self.room = room
         self.root = root
         self.budget = budget
         self.notes = notes
@@ -68,7 +73,7 @@ final class TreeWriter {
             if entry.kind.isSpecial { return notes.add("FIFOs and devices left out", entry.path) }
         }
         if entry.path.isRoot { return try setRoot(entry) }
-        switch NodePolicy.verdict(entry) {
+        switch NodePolicy.verdict(entry, rules) {
         case .keep: break
         case .leaveOut: return notes.add("device nodes left out", entry.path)
         case .refuse: throw failure(entry, "a device node that no VPS may have")
@@ -335,6 +340,13 @@ final class TreeWriter {
     func count(_ bytes: Int64, of entry: TreeEntry) throws(CtrError) {
         do { try budget?.addBytes(bytes) } catch { throw error.inside("entry \(entry.path.text)") }
         dataBytes += bytes
+        uncheckedBytes += bytes
+        if uncheckedBytes >= 8 << 20 { try checkRoom() }
+    }
+
+    private func checkRoom() throws(CtrError) {
+        uncheckedBytes = 0
+        try room?(root)
     }
 
     // MARK: errors

@@ -25,14 +25,19 @@ struct Ctr: ParsableCommand {
                 name: "VPS",
                 subcommands: [
                     RunCommand.self, CreateCommand.self, StartCommand.self, StopCommand.self, RestartCommand.self,
-                    KillCommand.self, PauseCommand.self, UnpauseCommand.self, SetCommand.self, RenameCommand.self,
+                    KillCommand.self, PauseCommand.self, UnpauseCommand.self, SuspendCommand.self, ResumeCommand.self,
+                    HibernateCommand.self,
+                    SetCommand.self, RenameCommand.self,
                     DestroyCommand.self, ListCommand.self, ShowCommand.self, ExecCommand.self, EnterCommand.self,
                     CopyCommand.self, ConsoleCommand.self, LogsCommand.self, EventsCommand.self, StatsCommand.self,
                     TopCommand.self,
                 ]),
             CommandGroup(
                 name: "Disk",
-                subcommands: [SnapshotCommand.self, CloneCommand.self, DiskCommand.self, StorageCommand.self]),
+                subcommands: [
+                    SnapshotCommand.self, CloneCommand.self, ExportCommand.self, ImportCommand.self, DiskCommand.self,
+                    StorageCommand.self,
+                ]),
             CommandGroup(name: "Template", subcommands: [TemplateCommand.self, ProfileCommand.self]),
             CommandGroup(name: "Host", subcommands: [HostCommand.self, CompletionCommand.self]),
         ])

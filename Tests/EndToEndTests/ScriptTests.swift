@@ -10,7 +10,9 @@ import Testing
             try f.ctr("create", n, "--template", "minimal").succeeds()
             try f.script("pre-start", n, "sleep 1000 & setsid sleep 1000 & (sleep 1000 &) ; echo no luck; exit 3")
             try f.ctr("start", n).fails(1, words: "pre-start", "status 3", "no luck")
-            #expect(f.processes().isEmpty, "\(f.processes().map { f.commandLine($0) })")
+            #expect(f.processes(named: "sleep") == [])
+            // The supervisor ends when it has said why.
+            #expect(until(10) { f.processes().isEmpty }, "\(f.processes().map { f.commandLine($0) })")
             #expect(try f.state(n) == "stopped")
         }
     }

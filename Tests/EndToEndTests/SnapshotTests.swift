@@ -101,6 +101,32 @@ import Testing
         }
     }
 
+    /// Those that an operator named stay, whatever they are called, and so does one that is being read.
+    @Test func pruningSparesNamedAndMountedOnes() throws {
+        try Fixture.withServers { (f) throws in
+            let n = f.name()
+            try f.ctr("create", n, "--template", "minimal", "--disk", "128M").succeeds()
+            try f.ctr("snapshot", "create", n, "auto-mine").succeeds()
+            let oldest = try f.ctr("snapshot", "create", n).succeeds().lines[0]
+            try f.ctr("snapshot", "create", n).succeeds()
+            try f.sh("mkdir dir").succeeds()
+            try f.ctr("snapshot", "mount", n, oldest, "\(f.path)/dir").succeeds()
+            f.atEnd { _ = try? f.sh("umount -l dir") }
+            let taken = try f.ctr("snapshot", "create", n, "--prune", "keep=1").succeeds()
+            #expect(
+                taken.err.contains("not removed: snapshot \(oldest)") && taken.err.contains("mounted"), "\(taken.both)")
+            #expect(taken.out.contains("removed auto-"), "\(taken.both)")
+            let names = try f.ctr("-q", "snapshot", "list", n).succeeds().lines
+            #expect(names == ["auto-mine", oldest, taken.lines[0]])
+            // A chain is no tree that grows to the right.
+            let lines = try f.ctr("snapshot", "list", n).succeeds().lines.dropFirst()
+            #expect(lines.allSatisfy { $0.hasPrefix("auto-") }, "\(lines)")
+            let gone = try f.ctr("destroy", "--force", n).succeeds()
+            #expect(gone.err.contains("dir, and is no more") && !f.exists("dir/bin"), "\(gone.both)")
+            #expect(until(10) { (try? f.loops()) == [] })
+        }
+    }
+
     /// What a program has synced is in a snapshot that is taken while it writes on, without a gap.
     @Test func aWriterGoesOnMeanwhile() throws {
         try Fixture.withServers { (f) throws in
@@ -149,6 +175,13 @@ import Testing
             // It outlives the VPS's run.
             try f.ctr("stop", n).succeeds()
             #expect(try f.text("a dir/root/x") == "then\n")
+            // And another begins on the same loop device.
+            try f.ctr("start", n).succeeds()
+            #expect(try f.said(n) == "now\n")
+            #expect(try f.loops().count == (disk == "none" ? 0 : 1))
+            try f.ctr("stop", n).succeeds()
+            try f.ctr("destroy", n).fails(75, words: "snapshot s", "a dir", "unmount")
+            try f.ctr("exec", "--offline", n, "--", "true").succeeds()
             try f.ctr("snapshot", "unmount", "\(f.path)/a dir").succeeds()
             #expect(!f.exists("a dir/bin"))
             #expect(try f.ctr("snapshot", "unmount", "\(f.path)/a dir").status == 66)

@@ -68,4 +68,9 @@ import Testing
         #expect(Timestamp.text(seconds: 951_782_400) == "2000-02-29T00:00:00Z")
         #expect(Timestamp.text(seconds: -1) == "1969-12-31T23:59:59Z")
     }
+
+    /// It is written out for the sake of speed.
+    @Test func toolsAreFoundWhereTheirEnvironmentSays() {
+        #expect(ToolProcess.cleanEnvironment.first == "PATH=" + ToolProcess.searchPath.joined(separator: ":"))
+    }
 }

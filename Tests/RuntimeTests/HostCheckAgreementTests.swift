@@ -39,7 +39,7 @@ import Testing
             let ctr = String(try HostCheckFixture.probe.dropLast("check-probe".count)) + "ctr"
             // Its own registry of id ranges, so that the host's stays as it is.
             try Kernel.open(fixture.path, [.directory]).replaceFile(
-                "ctr.json", Array("{\"idRegistry\": \"\(fixture.path)/ids\"}".utf8), durable: false)
+                "ctr.json", Array("{\"idRegistry\": \"\(fixture.path)/ids\", \"net\": \"none\"}".utf8), durable: false)
             let base = [
                 "/usr/bin/env", "CTR_CONFIG=\(fixture.path)/ctr.json", ctr, "--root", fixture.root, "--state",
                 fixture.state,

@@ -55,8 +55,10 @@ import Testing
             "loop devices", "btrfs", "mkfs.btrfs",
         ].map { "storage: \($0)" }
         + ["process numbers", "terminals", "inotify instances", "boot id"].map { "kernel settings: \($0)" }
+        + ["nft", "forwarding of IPv4", "forwarding of IPv6"].map { "network: \($0)" }
         + ["view from inside: lxcfs"]
         + ["mmdebstrap", "apt-get", "dpkg-deb", "tar", "gzip", "xz", "zstd"].map { "tools for templates: \($0)" }
+        + ["suspend: criu"]
 
     /// What is not there says why and what it costs, in one line; what is there costs nothing.
     @Test func costsAndReasons() throws {

@@ -13,6 +13,7 @@
 #include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/if_packet.h>
 #include <linux/keyctl.h>
 #include <linux/loop.h>
 #include <linux/memfd.h>
@@ -446,6 +447,18 @@ static inline long ctr_timerfd_set(int fd, int64_t milliseconds) {
     time.it_value.tv_nsec = milliseconds % 1000 * 1000000;
     return ctr_ret(syscall(SYS_timerfd_settime, fd, 0, &time, NULL));
 }
+// Again and again; and the count that a reader is given, which setting it has made 0: TFD_IOC_SET_TICKS.
+static inline long ctr_timerfd_repeat(int fd, int64_t seconds, int64_t nanoseconds) {
+    struct itimerspec time = {{seconds, nanoseconds}, {seconds, nanoseconds}};
+    return ctr_ret(syscall(SYS_timerfd_settime, fd, 0, &time, NULL));
+}
+static inline long ctr_timerfd_set_ticks(int fd, uint64_t ticks) {
+    return ctr_ret(ioctl(fd, _IOW('T', 0, uint64_t), &ticks));
+}
+static inline long ctr_pidfd_getfd(int fd, int number) { return ctr_ret(syscall(438, fd, number, 0)); }
+
+// Mixes blocks of 64 bytes into the state of a SHA-256, where the processor has instructions for it; else 0: see sha256.c.
+int ctr_sha256_blocks(uint32_t state[_Nonnull 8], const void *data, size_t count, const uint32_t *constants);
 
 // Declared here: malloc.h hides it from Swift's view of Glibc.
 extern int malloc_trim(size_t pad);
@@ -465,8 +478,34 @@ static inline long ctr_loop_status(int loop, struct loop_info64 *info) {
     return ctr_ret(ioctl(loop, LOOP_GET_STATUS64, info));
 }
 static inline long ctr_loop_set_capacity(int loop) { return ctr_ret(ioctl(loop, LOOP_SET_CAPACITY)); }
-static inline long ctr_loop_set_direct_io(int loop, int on) { return ctr_ret(ioctl(loop, LOOP_SET_DIRECT_IO, (long)on)); }
 CTR_CONST(LO_FLAGS_AUTOCLEAR);
+CTR_CONST(LO_FLAGS_DIRECT_IO);
+
+// Sends a frame, Ethernet's header included, over an interface of the caller's network namespace. See packet(7).
+static inline long ctr_send_frame(int interface, const void *frame, size_t size) {
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = interface, .sll_halen = 6};
+    memcpy(to.sll_addr, frame, 6);
+    long result = ctr_ret(sendto(fd, frame, size, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof to));
+    close(fd);
+    return result;
+}
+
+// What is alike in both files from an offset on shares its blocks then. Returns the bytes that do.
+static inline long ctr_dedupe_range(int from, int to, int64_t offset, int64_t size) {
+    uint64_t memory[(sizeof(struct file_dedupe_range) + sizeof(struct file_dedupe_range_info)) / sizeof(uint64_t)] = {0};
+    struct file_dedupe_range *range = (struct file_dedupe_range *)memory;
+    range->src_offset = offset;
+    range->src_length = size;
+    range->dest_count = 1;
+    range->info[0].dest_fd = to;
+    range->info[0].dest_offset = offset;
+    long result = ctr_ret(ioctl(from, FIDEDUPERANGE, range));
+    if (result < 0) return result;
+    if (range->info[0].status < 0) return range->info[0].status;
+    return range->info[0].status == FILE_DEDUPE_RANGE_SAME ? (long)range->info[0].bytes_deduped : 0;
+}
 
 static inline long ctr_btrfs_name_v1(int fd, unsigned long request, int argument, const char *name) {
     struct btrfs_ioctl_vol_args args;
@@ -494,9 +533,6 @@ static inline long ctr_btrfs_resize(int fd, const char *amount) {
     return ctr_btrfs_name_v1(fd, BTRFS_IOC_RESIZE, 0, amount);
 }
 static inline long ctr_btrfs_sync(int fd) { return ctr_ret(ioctl(fd, BTRFS_IOC_SYNC)); }
-static inline long ctr_btrfs_subvolume_info(int fd, struct btrfs_ioctl_get_subvol_info_args *info) {
-    return ctr_ret(ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, info));
-}
 static inline long ctr_btrfs_device_info(int fd, uint64_t device, uint64_t *used, uint64_t *total) {
     struct btrfs_ioctl_dev_info_args args;
     memset(&args, 0, sizeof args);
@@ -506,22 +542,31 @@ static inline long ctr_btrfs_device_info(int fd, uint64_t device, uint64_t *used
     *total = args.total_bytes;
     return r;
 }
-static inline long ctr_btrfs_scrub(int fd, uint64_t device, int read_only, struct btrfs_scrub_progress *progress) {
+static inline long ctr_btrfs_scrub(int fd, uint64_t device, struct btrfs_scrub_progress *progress) {
     struct btrfs_ioctl_scrub_args args;
     memset(&args, 0, sizeof args);
     args.devid = device;
     args.end = UINT64_MAX;
-    args.flags = read_only ? BTRFS_SCRUB_READONLY : 0;
     long r = ctr_ret(ioctl(fd, BTRFS_IOC_SCRUB, &args));
     *progress = args.progress;
     return r;
 }
-// Gives the blocks of free extents of at least `minimum` bytes back; returns how many bytes in `trimmed`.
-static inline long ctr_fitrim(int fd, uint64_t minimum, uint64_t *trimmed) {
-    struct fstrim_range range = {0, UINT64_MAX, minimum};
+// Gives the blocks of free extents back; returns how many bytes in `trimmed`.
+static inline long ctr_fitrim(int fd, uint64_t *trimmed) {
+    struct fstrim_range range = {0, UINT64_MAX, 0};
     long r = ctr_ret(ioctl(fd, FITRIM, &range));
     *trimmed = range.len;
     return r;
+}
+// TCP_REPAIR of <linux/tcp.h>, which glibc has in another header. 1 where it was on.
+static inline long ctr_tcp_end_repair(int fd) {
+    int on = 0;
+    unsigned int size = sizeof on;
+    long r = ctr_ret(syscall(SYS_getsockopt, fd, 6, 19, &on, &size));
+    if (r < 0 || !on) return r;
+    on = 0;
+    r = ctr_ret(syscall(SYS_setsockopt, fd, 6, 19, &on, sizeof on));
+    return r < 0 ? r : 1;
 }
 
 #pragma clang assume_nonnull end

@@ -27,6 +27,7 @@ struct CloneCommand: Verb {
     @OptionGroup(title: "General") var general: GeneralOptions
     @OptionGroup(title: "Boot") var boot: BootOptions
     @OptionGroup(title: "Resources") var resources: ResourceOptions
+    @OptionGroup(title: "Network") var network: NetworkOptions
     @OptionGroup(title: "System") var system: SystemOptions
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: ArgumentHelp("The VPS to clone.", valueName: "src[@snap]"), completion: Completions.vpsNames)
@@ -38,7 +39,7 @@ struct CloneCommand: Verb {
 
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         var options = VPSOptions()
-        let given = identity.given + general.given + boot.given + resources.given + system.given
+        let given = identity.given + general.given + boot.given + resources.given + network.given + system.given
         for (option, value) in given { try options.take(option, value) }
         let parts = source.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         try Name.validate(parts[0], kind: "VPS")

@@ -26,6 +26,7 @@ struct CreateCommand: Verb {
     @OptionGroup(title: "Boot") var boot: BootOptions
     @OptionGroup(title: "Resources") var resources: ResourceOptions
     @OptionGroup(title: "Disk") var disk: DiskOptions
+    @OptionGroup(title: "Network") var network: NetworkOptions
     @OptionGroup(title: "System") var system: SystemOptions
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: "Its name: 1 to 63 of a-z, 0-9, '.', '_', '-'.")
@@ -35,7 +36,8 @@ struct CreateCommand: Verb {
 
     func options() throws(CtrError) -> VPSOptions {
         var options = VPSOptions()
-        let given = identity.given + general.given + boot.given + resources.given + disk.given + system.given
+        let given =
+            identity.given + general.given + boot.given + resources.given + disk.given + network.given + system.given
         for (option, value) in given { try options.take(option, value) }
         return options
     }

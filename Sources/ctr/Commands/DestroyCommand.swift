@@ -10,7 +10,7 @@ struct DestroyCommand: Verb {
         usage: "ctr destroy NAME... [--force]",
         discussion: """
             There is no way back. A running VPS is refused unless --force is given; a protected one (set --protect) always \
-            is.
+            is. One with a snapshot that is mounted is refused too; with --force that is unmounted.
 
             Example:
               ctr destroy --force web

@@ -8,6 +8,11 @@ struct EachName {
     let globals: Globals
     /// The verb and its options, as for each name alone.
     let words: [String]
+    /// How many at a time.
+    var width = 8
+
+    /// Those that mostly wait for what a guest does in its own time.
+    static let waiting = 64
 
     /// What came of one name.
     enum Outcome {
@@ -52,7 +57,7 @@ struct EachName {
         var status: Int32 = 0
         var merged = report
         let commands = names.map { (name) -> [String] in globals.words + words + [name] }
-        try ParallelVerbs.run(commands) { (index, result) throws(CtrError) in
+        try ParallelVerbs.run(commands, width: width) { (index, result) throws(CtrError) in
             status = max(status, result.status)
             if !globals.json { return try Output.write(result.output) }
             if let part = try? JSONDecoder().decode(Report.self, from: Data(result.output)) {

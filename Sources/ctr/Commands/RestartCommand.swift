@@ -28,7 +28,8 @@ struct RestartCommand: Verb {
             throw CtrError(.usage, "--timeout \(timeout): out of range (0 to 2147483 seconds)")
         }
         let host = try globals.host()
-        let each = EachName(names: names, globals: globals, words: ["restart", "--timeout", "\(timeout)"])
+        let each = EachName(
+            names: names, globals: globals, words: ["restart", "--timeout", "\(timeout)"], width: EachName.waiting)
         return try each.run { (name) throws(CtrError) in
             try Restart(name: name, timeout: timeout).run(on: host)
             return .done

@@ -28,6 +28,7 @@ struct RunCommand: Verb {
     @OptionGroup(title: "General") var general: GeneralOptions
     @OptionGroup(title: "Resources") var resources: ResourceOptions
     @OptionGroup(title: "Disk") var disk: DiskOptions
+    @OptionGroup(title: "Network") var network: NetworkOptions
     @OptionGroup(title: "System") var system: SystemOptions
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: "The template to make it from.", completion: Completions.templates)
@@ -43,7 +44,8 @@ struct RunCommand: Verb {
 
     func request(_ globals: Globals) throws(CtrError) -> RunRequest {
         var request = RunRequest(globals: globals)
-        let given = start.given + identity.given + general.given + resources.given + disk.given + system.given
+        let given =
+            start.given + identity.given + general.given + resources.given + disk.given + network.given + system.given
         for (option, value) in given { try request.take(option, value) }
         request.template = template
         request.command = command

@@ -28,6 +28,7 @@ struct SetCommand: Verb {
     @OptionGroup(title: "Boot") var boot: BootOptions
     @OptionGroup(title: "Resources") var resources: ResourceOptions
     @OptionGroup(title: "Disk") var disk: DiskOptions
+    @OptionGroup(title: "Network") var network: NetworkOptions
     @OptionGroup(title: "System") var system: SystemOptions
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: "The VPS.", completion: Completions.vpsNames)
@@ -37,7 +38,8 @@ struct SetCommand: Verb {
 
     func options() throws(CtrError) -> VPSOptions {
         var options = VPSOptions()
-        let given = identity.given + general.given + boot.given + resources.given + disk.given + system.given
+        let given =
+            identity.given + general.given + boot.given + resources.given + disk.given + network.given + system.given
         if given.isEmpty, unset.isEmpty {
             throw CtrError(.usage, "set: nothing to change (ctr set --help shows the options)")
         }

@@ -28,7 +28,7 @@ struct ShowCommand: Verb {
             try Output.json(details)
         } else {
             let facts = Self.life(details) + Self.command(details.config) + Self.limits(details)
-            try Output.print(Table.facts(facts + Self.system(details.config)))
+            try Output.print(Table.facts(facts + Self.system(details.config, details.network)))
         }
         return 0
     }
@@ -36,7 +36,11 @@ struct ShowCommand: Verb {
     private static func life(_ details: VPSDetails) -> [(String, String?)] {
         let summary = details.summary
         return [
-            ("name", summary.name), ("state", summary.status.rawValue), ("template", summary.template),
+            ("name", summary.name),
+            (
+                "state",
+                summary.status.rawValue + (details.state?.pausedFor == .space ? ": the host's disk is full" : "")
+            ), ("template", summary.template),
             ("description", summary.description),
             (
                 "labels",
@@ -115,10 +119,14 @@ struct ShowCommand: Verb {
                 + operations.map { "\($0.rate) operations/s\(place($0))" })
     }
 
-    private static func system(_ config: VPSConfig) -> [(String, String?)] {
+    private static func system(_ config: VPSConfig, _ network: NetworkDetails?) -> [(String, String?)] {
         [
             ("disk", config.disk.map { "\(Size.format($0.size)), \($0.thick ? "thick" : "thin")" } ?? "directory"),
-            ("network", config.network.rawValue), ("user namespace", config.userns.rawValue),
+            ("network", config.network.text), ("addresses", list(network?.addresses.map(\.description) ?? [])),
+            ("mac", network?.mac.description), ("published", list(network?.published.map(\.description) ?? [])),
+            ("received", traffic(network?.received)), ("sent", traffic(network?.sent)),
+            ("rate in", config.onNetwork.rateIn.map(bits)), ("rate out", config.onNetwork.rateOut.map(bits)),
+            ("user namespace", config.userns.rawValue),
             ("ids", config.idRange.map { "\($0.base) to \($0.base + ($0.count - 1)) of the host" }),
             ("mounts", list(config.mounts.map { "\($0.source):\($0.destination)\($0.readOnly ? ":ro" : "")" })),
             ("devices", list(config.devices)), ("added capabilities", list(config.capAdd)),
@@ -129,6 +137,12 @@ struct ShowCommand: Verb {
             ("protected", config.protected ? "yes" : nil),
         ]
     }
+
+    private static func traffic(_ traffic: NetworkDetails.Traffic?) -> String? {
+        traffic.map { "\(Size.format(Int64(clamping: $0.bytes))), \($0.packets) packets, \($0.dropped) dropped" }
+    }
+
+    private static func bits(_ rate: Int64) -> String { "\(Format.decimal(Double(rate) * 8 / 1e6, digits: 3)) Mbit/s" }
 
     private static func seccomp(_ choice: SeccompChoice) -> String {
         switch choice {

@@ -23,20 +23,26 @@ struct SnapshotCreateCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "create",
         abstract: "Take a snapshot.",
-        usage: "ctr snapshot create NAME [SNAP] [--description TEXT] [--prune keep=N]",
+        usage: "ctr snapshot create NAME [SNAP] [--memory] [--description TEXT] [--prune keep=N]",
         discussion: """
             Of a VPS that is stopped, runs or is paused: its disk and its configuration. What programs have written, \
             and all that they have synced, is in it. A VPS with a directory for a disk (--disk none) stands still \
             while its files are copied, and the message says for how long.
 
+            --memory takes what its processes have in memory too, of the same instant, for which a VPS must run; it \
+            stands still meanwhile. Going back to such a snapshot makes it a suspended VPS, as often as one likes: \
+            ctr start lets it go on from that instant.
+
             Without a name it gets one of the time: auto-20261123-120000. --prune keep=N removes the oldest of \
-            those, for a timer to call. Snapshots count against the size of the disk.
+            those, but for one that is mounted, for a timer to call. Snapshots count against the size of the disk.
 
             Examples:
               ctr snapshot create web before-upgrade --description "Debian 12 as installed"
               ctr snapshot create web --prune keep=7
             """)
 
+    @Flag(help: "The memory of its processes too.")
+    var memory = false
     @Option(help: ArgumentHelp("What it is for.", valueName: "text"))
     var description: String?
     @Option(help: ArgumentHelp("How many automatic snapshots to keep, this one included.", valueName: "keep=N"))
@@ -52,13 +58,15 @@ struct SnapshotCreateCommand: Verb {
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         try Name.validate(name, kind: "VPS")
         let taken = try Snapshots(vps: name).create(
-            snap, description: description, keep: try keep(), on: try globals.host())
+            snap, description: description, memory: memory, keep: try keep(), on: try globals.host())
+        for message in taken.unpruned { Output.errorLine("ctr: not removed: \(message)") }
         if let warning = taken.warning { Output.errorLine("ctr: \(warning)") }
         if globals.json {
             try Output.json(taken)
         } else if !globals.quiet {
             var text = taken.snapshot
             if let frozen = taken.frozenMilliseconds { text += " (the VPS stood still for \(frozen) ms)" }
+            if let memory = taken.memory { text += ", with \(Size.format(memory)) of memory" }
             for gone in taken.pruned { text += "\nremoved \(gone)" }
             try Output.print(text)
         }
@@ -85,7 +93,8 @@ struct SnapshotListCommand: Verb {
         abstract: "Show the tree of snapshots.",
         usage: "ctr snapshot list NAME",
         discussion: """
-            Each with the bytes that it alone holds, which is what deleting it gives back. The mark * is on the \
+            Each with the bytes that it alone holds on the disk, which is what deleting it gives back, and those of \
+            the memory that was taken with it. The mark * is on the \
             snapshot on which the VPS's disk is based.
 
             Example:
@@ -112,12 +121,13 @@ struct SnapshotListCommand: Verb {
     }
 
     private func text(_ list: SnapshotList) -> String {
-        var table = Table("SNAPSHOT", "CREATED", "ALONE", "DESCRIPTION")
+        var table = Table("SNAPSHOT", "CREATED", "ALONE", "MEMORY", "DESCRIPTION")
         for item in list.snapshots {
             let mark = item.name == list.current ? " *" : ""
             table.add([
                 String(repeating: "  ", count: item.depth) + item.name + mark, item.created,
-                item.exclusive.map(Size.format) ?? "-", item.description?.escaped ?? "",
+                item.exclusive.map(Size.format) ?? "-", item.memory.map(Size.format) ?? "-",
+                item.description?.escaped ?? "",
             ])
         }
         return table.text
@@ -129,11 +139,12 @@ struct SnapshotRevertCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "revert",
         abstract: "Go back to a snapshot.",
-        usage: "ctr snapshot revert NAME SNAP [--config] [--stop|--start]",
+        usage: "ctr snapshot revert NAME SNAP [--config] [--without-memory] [--stop|--start]",
         discussion: """
             What came after the snapshot is lost, unless another snapshot has it; the snapshot itself stays, and so \
             do all others. A VPS that runs is refused, unless --stop stops it first, or --start stops it and starts \
-            it again.
+            it again. Where the snapshot has memory, the VPS is suspended in the state of that instant, and --start (or \
+            ctr start) lets it go on from there.
 
             Examples:
               ctr snapshot revert web before-upgrade --start
@@ -142,6 +153,8 @@ struct SnapshotRevertCommand: Verb {
 
     @Flag(help: "The configuration of that moment too.")
     var config = false
+    @Flag(help: "The disk alone, if memory was taken too: the VPS is stopped then.")
+    var withoutMemory = false
     @Flag(help: "Stop it first, if it runs.")
     var stop = false
     @Flag(help: "Stop it first, if it runs, and start it afterwards.")
@@ -156,9 +169,11 @@ struct SnapshotRevertCommand: Verb {
 
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         try Name.validate(name, kind: "VPS")
-        try Snapshots(vps: name).revert(
-            to: snap, withConfig: config, stop: stop, start: start, on: try globals.host())
-        try Output.done("VPS \(name): as it was at \(snap)", ["name": name, "snapshot": snap], globals)
+        let isSuspended = try Snapshots(vps: name).revert(
+            to: snap, withConfig: config, withoutMemory: withoutMemory, stop: stop, start: start,
+            on: try globals.host())
+        let rest = isSuspended && !start ? ", suspended (ctr start \(name))" : ""
+        try Output.done("VPS \(name): as it was at \(snap)\(rest)", ["name": name, "snapshot": snap], globals)
         return 0
     }
 }

@@ -7,7 +7,7 @@ struct StatsCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "stats",
         abstract: "Show what running VPSs use, against their limits, and how often those were met.",
-        usage: "ctr stats [NAME ...] [-f [--interval S]]",
+        usage: "ctr stats [NAME ...] [--net] [-f [--interval S]]",
         discussion: """
             All running ones where none is named. HITS counts how often a limit was met: memory that could not grow \
             before something was reclaimed, swap that was full, a fork that failed, a period in which the quota of \
@@ -16,11 +16,14 @@ struct StatsCommand: Verb {
 
             Examples:
               ctr stats web
+              ctr stats --net
               ctr stats -f --interval 10 --json web db
             """)
 
     @Flag(name: .shortAndLong, help: "Print again each interval, with rates, until no VPS runs any more.")
     var follow = false
+    @Flag(help: "What went over their networks.")
+    var net = false
     @Option(help: ArgumentHelp("Seconds from one reading to the next, with -f (2).", valueName: "s"))
     var interval: Double?
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
@@ -47,7 +50,7 @@ struct StatsCommand: Verb {
         } else if reading.vps.isEmpty {
             if !globals.quiet { Output.errorLine("ctr: no VPS is running") }
         } else {
-            try Output.print(StatsText.text(reading) + (follow ? "\n" : ""))
+            try Output.print((net ? NetworkText.text(reading) : StatsText.text(reading)) + (follow ? "\n" : ""))
         }
     }
 

@@ -36,7 +36,8 @@ struct StopCommand: Verb {
         let host = try globals.host()
         if all == !names.isEmpty { throw CtrError(.usage, "stop: name the VPSs, or give --all") }
         let wanted = all ? try VPSList.all(on: host).filter { $0.status != .stopped }.map(\.name) : names
-        let each = EachName(names: wanted, globals: globals, words: ["stop", "--timeout", "\(timeout)"])
+        let each = EachName(
+            names: wanted, globals: globals, words: ["stop", "--timeout", "\(timeout)"], width: EachName.waiting)
         return try each.run { (name) throws(CtrError) in
             try Stop(name: name, timeout: timeout).run(on: host) ? .done : .unchanged("is stopped already")
         }

@@ -10,6 +10,8 @@ struct StorageCommand: Verb {
         usage: "ctr storage",
         discussion: """
             Thin disks may promise more than the host has: the overcommitment is what is promised by what is there. \
+            With less than the reserve free (setting spaceReserve), VPSs that write to images are paused until there is \
+            space again: their file systems see no error.
             Of VPSs whose disk is a directory all files are looked at, which takes its time.
 
             Example:
@@ -38,6 +40,9 @@ struct StorageCommand: Verb {
         }
         let facts: [(String, String?)] = [
             ("size", Size.format(report.size)), ("free", Size.format(report.free)),
+            ("waits to be written", report.unwritten < 16 << 20 ? nil : Size.format(report.unwritten)),
+            ("reserve", Size.format(report.reserve)),
+            ("paused for want of space", report.waiting.isEmpty ? nil : report.waiting.joined(separator: ", ")),
             ("promised", Size.format(report.promised)), ("used by VPSs", Size.format(report.used)),
             ("templates", Size.format(report.templates)),
             ("overcommitment", "\(Format.decimal(report.overcommitment, digits: 2))"),

@@ -7,12 +7,13 @@ struct TemplateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "template", _superCommandName: "ctr",
         abstract: "Build, import and manage templates.",
-        usage: "ctr template build|import|list|show|export|remove ...",
+        usage: "ctr template build|import|create|unseal|list|show|export|remove ...",
         discussion: """
             A template is a sealed root file system that VPSs share. It is never written to again.
             """,
         subcommands: [
-            TemplateBuildCommand.self, TemplateImportCommand.self, TemplateListCommand.self, TemplateShowCommand.self,
+            TemplateBuildCommand.self, TemplateImportCommand.self, TemplateCreateCommand.self,
+            TemplateUnsealCommand.self, TemplateListCommand.self, TemplateShowCommand.self,
             TemplateExportCommand.self, TemplateRemoveCommand.self,
         ])
 

@@ -22,15 +22,27 @@ func option(_ option: String, _ flag: Bool?) -> [GivenOption] {
 struct IdentityOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Its host name; else the name.", valueName: "name"))
     var hostname: String?
-    @Option(help: ArgumentHelp("Its NIS domain name.", valueName: "name"))
+    @Option(help: ArgumentHelp("Its domain name.", valueName: "name"))
     var domain: String?
+    @Option(help: ArgumentHelp("Root's password as a hash of crypt(5): mkpasswd makes one.", valueName: "hash"))
+    var passwordHash: String?
+    @Option(
+        help: ArgumentHelp("A file of public keys that may log in as root by ssh (repeat).", valueName: "file"),
+        completion: .file())
+    var sshKey: [String] = []
+    @Option(help: ArgumentHelp("A name server (repeat).", valueName: "ip"))
+    var dns: [String] = []
+    @Option(help: ArgumentHelp("Its time zone: Europe/Vienna.", valueName: "zone"))
+    var timezone: String?
     @Option(help: ArgumentHelp("A label to find it by (repeat).", valueName: "k=v"))
     var label: [String] = []
     @Option(name: .shortAndLong, help: ArgumentHelp("A variable of its environment (repeat).", valueName: "k=v"))
     var env: [String] = []
 
     var given: [GivenOption] {
-        option("--hostname", hostname) + option("--domain", domain) + option("--label", label) + option("--env", env)
+        option("--hostname", hostname) + option("--domain", domain) + option("--password-hash", passwordHash)
+            + option("--ssh-key", sshKey) + option("--dns", dns) + option("--timezone", timezone)
+            + option("--label", label) + option("--env", env)
     }
 }
 
@@ -124,6 +136,36 @@ struct DiskOptions: ParsableArguments {
     var given: [GivenOption] { option("--disk", disk) + option("--thick", thick) }
 }
 
+/// How it is joined to the network.
+struct NetworkOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "No network, the host's own, a private one behind it (nat, the default), addresses routed to it, or a bridge.",
+            valueName: "none|host|nat|routed|bridge=name"),
+        completion: .list(["none", "host", "nat", "routed", "bridge="]))
+    var net: String?
+    @Option(
+        help: ArgumentHelp(
+            "An address of its own (repeat); nat has a pool for those without.", valueName: "address[/bits]"))
+    var ip: [String] = []
+    @Option(help: ArgumentHelp("Its way out of a bridge's network, one for IPv4 and IPv6 each.", valueName: "address"))
+    var gateway: [String] = []
+    @Option(help: ArgumentHelp("The MAC of its interface; else one that follows from its name.", valueName: "mac"))
+    var mac: String?
+    @Option(
+        help: ArgumentHelp("A port of the host that leads to one of it (repeat).", valueName: "[ip:]port:port[/udp]"))
+    var publish: [String] = []
+    @Option(help: ArgumentHelp("Bits a second that it may get: 100M.", valueName: "rate"))
+    var rateIn: String?
+    @Option(help: ArgumentHelp("Bits a second that it may send: 100M.", valueName: "rate"))
+    var rateOut: String?
+
+    var given: [GivenOption] {
+        option("--net", net) + option("--ip", ip) + option("--gateway", gateway) + option("--mac", mac)
+            + option("--publish", publish) + option("--rate-in", rateIn) + option("--rate-out", rateOut)
+    }
+}
+
 /// What it sees of the host, and what it may do.
 struct SystemOptions: ParsableArguments {
     @Option(
@@ -144,10 +186,6 @@ struct SystemOptions: ParsableArguments {
         help: ArgumentHelp("Ids of its own, or the host's.", valueName: "auto|host"),
         completion: .list(["auto", "host"]))
     var userns: String?
-    @Option(
-        help: ArgumentHelp("No network but its loopback, or the host's.", valueName: "none|host"),
-        completion: .list(["none", "host"]))
-    var net: String?
     @Flag(inversion: .prefixedNo, exclusivity: .chooseLast, help: "Let containers run inside.")
     var nesting: Bool?
     @Option(help: ArgumentHelp("What asks it to halt: TERM, SIGRTMIN+3.", valueName: "signal"))
@@ -156,6 +194,6 @@ struct SystemOptions: ParsableArguments {
     var given: [GivenOption] {
         option("--mount", mount) + option("--device", device) + option("--cap-add", capAdd)
             + option("--cap-drop", capDrop) + option("--seccomp", seccomp) + option("--userns", userns)
-            + option("--net", net) + option("--nesting", nesting) + option("--stop-signal", stopSignal)
+            + option("--nesting", nesting) + option("--stop-signal", stopSignal)
     }
 }

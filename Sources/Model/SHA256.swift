@@ -1,17 +1,19 @@
-internal import Kernel
-internal import Model
+package import Kernel
 
 /// The hash of FIPS 180-4, of data that comes in pieces.
-struct SHA256 {
+package struct SHA256 {
     private var state: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32) = (
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19
     )
     private var pending: [UInt8] = []
     private var total: UInt64 = 0
 
-    init() {}
+    private let isPortable: Bool
 
-    mutating func update(_ data: UnsafeRawBufferPointer) {
+    /// - Parameter isPortable: without the processor's own instructions for it.
+    package init(isPortable: Bool = false) { self.isPortable = isPortable }
+
+    package mutating func update(_ data: UnsafeRawBufferPointer) {
         total &+= UInt64(data.count)
         var rest = data[...]
         if !pending.isEmpty {
@@ -28,10 +30,10 @@ struct SHA256 {
         pending += rest.dropFirst(whole)
     }
 
-    mutating func update(_ data: [UInt8]) { data.withUnsafeBytes { update($0) } }
+    package mutating func update(_ data: [UInt8]) { data.withUnsafeBytes { update($0) } }
 
     /// The 32 bytes of the hash.
-    consuming func finish() -> [UInt8] {
+    package consuming func finish() -> [UInt8] {
         let bits = total &* 8
         let padding = [UInt8(0x80)] + [UInt8](repeating: 0, count: (119 - Int(total % 64)) % 64)
         update(padding)
@@ -41,7 +43,7 @@ struct SHA256 {
     }
 
     /// Lower-case hexadecimal, 64 characters.
-    consuming func hex() -> String {
+    package consuming func hex() -> String {
         let digits = Array("0123456789abcdef".utf8)
         return String(decoding: finish().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
@@ -51,6 +53,14 @@ struct SHA256 {
         guard let base = blocks.baseAddress else { return }
         let count = blocks.count / 64
         SHA256.constants.withUnsafeBufferPointer { k in
+            let isDone =
+                !isPortable
+                && withUnsafeMutableBytes(of: &state) { words in
+                    HashBlocks.sha256(
+                        words.baseAddress!.assumingMemoryBound(to: UInt32.self), base, count: count,
+                        constants: k.baseAddress!)
+                }
+            if isDone { return }
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { w in
                 for index in 0..<count { mix(base + index * 64, k.baseAddress!, w.baseAddress!) }
             }
@@ -123,7 +133,7 @@ struct SHA256 {
 
 extension SHA256 {
     /// The hash of an open file from its start, as hexadecimal; the offset is put back to the start.
-    static func hex(of file: SharedFD) throws(CtrError) -> String {
+    package static func hex(of file: SharedFD) throws(CtrError) -> String {
         var hash = SHA256()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 64)
         defer { buffer.deallocate() }

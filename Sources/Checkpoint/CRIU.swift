@@ -1,0 +1,102 @@
+internal import Kernel
+public import Model
+
+/// The program criu(8) of this host, 4.2 or later: older ones can't restore what this kernel has (docs/suspend.md).
+public struct CRIU: Sendable {
+    /// What is executed: the program, or the dynamic linker of the prefix that it lies in, with its words.
+    let command: [String]
+    /// As an operator knows it.
+    public let path: String
+    /// `4.2.1`
+    public let version: String
+
+    /// Where `make setup-criu` puts one with its libraries: see scripts/criu.sh.
+    public static let standardPrefix = "/usr/local/lib/ctr/criu"
+    static let oldest = [4, 2]
+
+    /// - Parameter setting: a program, or a prefix that holds one with all its libraries; nil: ``standardPrefix``, else
+    ///   the tools' search path.
+    /// - Throws: `unavailable` where there is none, or an old one.
+    public static func find(_ setting: String?) throws(CtrError) -> CRIU {
+        let advice = "(make setup-criu puts one at \(standardPrefix); the setting criu names another)"
+        let found: (path: String, command: [String])?
+        if let setting {
+            found = locate(setting)
+        } else {
+            found = locate(standardPrefix) ?? ToolProcess.find("criu").map { ($0, [$0]) }
+        }
+        guard let found else {
+            throw CtrError(
+                .unavailable, "criu: \(setting.map { "not at \($0.escaped)" } ?? "not on this host") \(advice)")
+        }
+        let version = try version(of: found.command, found.path)
+        guard isNew(version) else {
+            throw CtrError(
+                .unavailable,
+                "criu: \(found.path.escaped) is version \(version.escaped), 4.2 or later is needed \(advice)")
+        }
+        return CRIU(command: found.command, path: found.path, version: version)
+    }
+
+    private static func locate(_ path: String) -> (path: String, command: [String])? {
+        for (loader, libraries) in [
+            ("usr/lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu"),
+            ("usr/lib/ld-linux-aarch64.so.1", "usr/lib/aarch64-linux-gnu"),
+        ] {
+            let (linker, program) = ("\(path)/\(loader)", "\(path)/usr/sbin/criu")
+            if ToolProcess.find(linker) != nil, ToolProcess.find(program) != nil {
+                return (program, [linker, "--library-path", "\(path)/\(libraries)", program])
+            }
+        }
+        let isFile = (try? open(path, [.path]).status().type) == .regular
+        return isFile && ToolProcess.find(path) != nil ? (path, [path]) : nil
+    }
+
+    private static func version(of command: [String], _ path: String) throws(CtrError) -> String {
+        let text = try describing("criu: \(path.escaped)", code: .unavailable) { () throws(SysError) in
+            var reading: SharedFD?
+            let tool = try start(command, &reading)
+            let bytes = try reading!.fd.read(upTo: 512)
+            _ = try tool.wait()
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        // Version: 4.2.1
+        let line = text.split(separator: "\n").first { $0.hasPrefix("Version: ") }
+        guard let line else { throw CtrError(.unavailable, "criu: \(path.escaped) does not say its version") }
+        return String(line.dropFirst(9))
+    }
+
+    /// The pipe's writing end is dropped here: the program alone holds it.
+    private static func start(_ command: [String], _ reading: inout SharedFD?) throws(SysError) -> ToolProcess {
+        let pipe = try Pipe()
+        reading = pipe.reading
+        return try ToolProcess(
+            command[0], Array(command.dropFirst()) + ["--version"], stdout: .file(pipe.writing), stderr: .null)
+    }
+
+    static func isNew(_ version: String) -> Bool {
+        let numbers = version.split(separator: ".").map { Int($0.prefix { ("0"..."9").contains($0) }) ?? 0 }
+        return !numbers.lexicographicallyPrecedes(oldest)
+    }
+
+    /// Runs it to its end.
+    /// - Parameters:
+    ///   - directory: of its images, its log and whatever else it writes.
+    ///   - environment: beside the tools' usual one.
+    ///   - handed: open files that it finds as descriptors 3, 4 and so on.
+    ///   - endsWithUs: the caller has one thread.
+    /// - Returns: how it ended; if not well, ``CRIULog`` knows why.
+    func run(
+        _ words: [String], environment: [String], handed: [SharedFD], endsWithUs: Bool
+    ) throws(CtrError) -> ToolProcess.Status {
+        try describing("criu: \(path.escaped)", code: .failed) { () throws(SysError) in
+            let (words, environment) = (command.dropFirst() + words, ToolProcess.cleanEnvironment + environment)
+            if endsWithUs {
+                return try BoundTool(command[0], Array(words), environment: environment, handed: handed).wait()
+            }
+            let tool = try ToolProcess(
+                command[0], Array(words), environment: environment, stdout: .null, stderr: .null, others: handed)
+            return try tool.wait()
+        }
+    }
+}

@@ -1,0 +1,16 @@
+internal import CLinux
+
+/// SHA-256 by instructions of the processor's own.
+package enum HashBlocks {
+    /// Mixes whole blocks of 64 bytes into the state, see FIPS 180-4.
+    /// - Parameters:
+    ///   - state: the eight words.
+    ///   - constants: the 64 of the standard.
+    /// - Returns: false where the processor has no such instructions; nothing is done then.
+    package static func sha256(
+        _ state: UnsafeMutablePointer<UInt32>, _ blocks: UnsafeRawPointer, count: Int,
+        constants: UnsafePointer<UInt32>
+    ) -> Bool {
+        ctr_sha256_blocks(state, blocks, count, constants) != 0
+    }
+}

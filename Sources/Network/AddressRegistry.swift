@@ -1,0 +1,192 @@
+internal import Kernel
+internal import Model
+
+/// Which VPS of a root has which addresses: the directory `$CTR_ROOT/network`, open and locked.
+///
+/// It holds symbolic links: `plan`, the networks of this root and a number from which MACs follow (``NetworkPlan``); for each address in
+/// use one of that name that names its VPS, for each published port one like `tcp-8080`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
+/// symlinkat(2) fails where a name exists, so an address is never given twice. The note is made first and removed last: what a
+/// crash leaves is found by it.
+struct AddressRegistry: ~Copyable {
+    private let fd: FD
+    private static let failure = "address registry"
+
+    /// What a VPS has on the host's network: enough to take all of it away again.
+    struct Note: Equatable {
+        var mac: MACAddress
+        var addresses: [IPAddress] = []
+        var published: [PublishedPort] = []
+        var kind: Kind
+
+        /// How it is joined to the network.
+        enum Kind: String { case nat, bridge, routed }
+
+        /// Bytes a second.
+        var rateOut: Int64?
+
+        var text: String {
+            (["\(mac)", kind.rawValue] + (rateOut.map { ["out=\($0)"] } ?? [])
+                + addresses.map { "\($0)" } + published.map { "+\($0)" }).joined(
+                    separator: " ")
+        }
+
+        /// The names of the links.
+        var items: [String] { addresses.map { "\($0)" } + published.map(\.registryName) }
+
+        /// The slot of the pool that it has, and nothing beside it.
+        func slot(_ plan: NetworkPlan?) -> UInt64? {
+            guard kind == .nat, let plan, let slot = plan.slot(of: addresses), mac == plan.mac(ofSlot: slot) else {
+                return nil
+            }
+            return slot
+        }
+
+        init(_ kind: Kind, mac: MACAddress) { (self.kind, self.mac) = (kind, mac) }
+
+        init?(_ text: String) {
+            let words = text.split(separator: " ").map(String.init)
+            guard words.count >= 2, let mac = MACAddress(words[0]), let kind = Kind(rawValue: words[1]) else {
+                return nil
+            }
+            self.init(kind, mac: mac)
+            for word in words.dropFirst(2) {
+                if word.hasPrefix("out=") {
+                    guard let rate = Int64(word.dropFirst(4)), rate > 0 else { return nil }
+                    rateOut = rate
+                } else if word.hasPrefix("+") {
+                    guard let port = PublishedPort(String(word.dropFirst())) else { return nil }
+                    published.append(port)
+                } else {
+                    guard let address = IPAddress(word) else { return nil }
+                    addresses.append(address)
+                }
+            }
+        }
+    }
+
+    /// Waits for the lock, which goes with this value.
+    /// - Returns: nil where there is no registry and `make` is false: no VPS has had a network.
+    static func open(_ directory: String, make: Bool) throws(CtrError) -> AddressRegistry? {
+        do throws(SysError) {
+            let fd = try openOrMake(directory, make: make)
+            try fd.lock(.exclusive, wait: true)
+            return AddressRegistry(fd: fd)
+        } catch {
+            if error.errno == Errno.noEntry, !make { return nil }
+            throw CtrError(.io, "\(failure) '\(directory.escaped)'", cause: error)
+        }
+    }
+
+    private static func openOrMake(_ directory: String, make: Bool) throws(SysError) -> FD {
+        do throws(SysError) { return try Kernel.open(directory, [.directory, .noFollow]) } catch
+            where error.errno == Errno.noEntry && make
+        {}
+        let slash = directory.lastIndex(of: "/")!
+        let parent = slash == directory.startIndex ? "/" : String(directory[..<slash])
+        return try Kernel.open(parent, [.directory]).ensureDirectory(
+            String(directory[directory.index(after: slash)...]), mode: 0o700)
+    }
+
+    // MARK: the plan
+
+    borrowing func plan() throws(CtrError) -> NetworkPlan? {
+        guard let text = try target("plan") else { return nil }
+        guard let plan = NetworkPlan(text: text) else {
+            throw CtrError(
+                .config, "\(Self.failure): 'plan' is '\(text.escaped)' (remove it while no VPS has an address)")
+        }
+        return plan
+    }
+
+    borrowing func record(_ plan: NetworkPlan) throws(CtrError) {
+        try unlink("new")
+        _ = try make("new", plan.text)
+        try describing(Self.failure) { () throws(SysError) in try fd.rename("new", to: fd, "plan") }
+    }
+
+    // MARK: what a VPS has
+
+    borrowing func note(of vps: String) throws(CtrError) -> Note? {
+        guard let text = try target("at-\(vps)") else { return nil }
+        guard let note = Note(text) else {
+            throw CtrError(.config, "\(Self.failure): 'at-\(vps)' is '\(text.escaped)' (remove it)")
+        }
+        return note
+    }
+
+    borrowing func write(_ note: Note, of vps: String) throws(CtrError) {
+        if try make("at-\(vps)", note.text) { return }
+        try unlink("new")
+        _ = try make("new", note.text)
+        try describing(Self.failure) { () throws(SysError) in try fd.rename("new", to: fd, "at-\(vps)") }
+    }
+
+    /// Who has an address or a port; nil: nobody.
+    borrowing func owner(of item: String) throws(CtrError) -> String? { try target(item) }
+
+    /// False where another VPS has it.
+    borrowing func claim(_ item: String, for vps: String) throws(CtrError) -> Bool {
+        if try make(item, vps) { return true }
+        return try target(item) == vps
+    }
+
+    borrowing func release(_ item: String, of vps: String) throws(CtrError) {
+        if try target(item) == vps { try unlink(item) }
+    }
+
+    borrowing func forget(_ vps: String) throws(CtrError) { try unlink("at-\(vps)") }
+
+    /// All VPSs that have a note.
+    borrowing func all() throws(CtrError) -> [String] {
+        try names().filter { $0.hasPrefix("at-") }.map { String($0.dropFirst(3)) }.sorted()
+    }
+
+    /// All addresses and ports that somebody has.
+    borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
+        var result: [(item: String, vps: String)] = []
+        for name in try names() where !["plan", "new"].contains(name) && !name.hasPrefix("at-") {
+            if let vps = try target(name) { result.append((name, vps)) }
+        }
+        return result
+    }
+
+    borrowing func sync() throws(CtrError) {
+        try describing(Self.failure) { () throws(SysError) in try fd.sync() }
+    }
+
+    // MARK: links
+
+    private borrowing func names() throws(CtrError) -> [String] {
+        try describing(Self.failure) { () throws(SysError) in try fd.entries() }.map(\.name.description)
+    }
+
+    /// False if the name exists.
+    private borrowing func make(_ name: String, _ target: String) throws(CtrError) -> Bool {
+        try describing(Self.failure) { () throws(SysError) in
+            do throws(SysError) { try fd.symlink(name, to: target) } catch  where error.errno == Errno.exists {
+                return false
+            }
+            return true
+        }
+    }
+
+    private borrowing func target(_ name: String) throws(CtrError) -> String? {
+        try describing(Self.failure) { () throws(SysError) in
+            do throws(SysError) { return try fd.readLink(name).description } catch
+                where error.errno == Errno.noEntry || error.errno == Errno.invalid
+            {
+                return nil
+            }
+        }
+    }
+
+    private borrowing func unlink(_ name: String) throws(CtrError) {
+        try describing(Self.failure) { () throws(SysError) in
+            do throws(SysError) { try fd.unlink(name) } catch  where error.errno == Errno.noEntry {}
+        }
+    }
+}
+
+extension PublishedPort {
+    var registryName: String { "\(isUDP ? "udp" : "tcp")-\(hostPort)" + (address.map { "-\($0)" } ?? "") }
+}

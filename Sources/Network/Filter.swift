@@ -1,0 +1,156 @@
+internal import Model
+
+/// The packet filter of one root: a table of its own for addresses and ports, and one of the bridge family for what may
+/// come out of a VPS. Other tables are neither read nor written.
+struct Filter {
+    let table: String
+    let bridge: String
+    let subnet4: CIDR
+    let subnet6: CIDR?
+    /// VPSs on ctr's bridge may talk to each other.
+    let open: Bool
+
+    /// Makes both tables anew in one transaction, without any VPS in them.
+    ///
+    /// By nft's own language: its JSON form can't describe `targets6` before nft 1.0.9. Everything that is filled in is made
+    /// by ctr: names, and networks that have been parsed.
+    func install() throws(CtrError) { try Nft.run(rules) }
+
+    /// Takes both away; what is not there is no error.
+    static func remove(table: String) throws(CtrError) { try Nft.run(removal(table)) }
+
+    /// `add` makes sure that there is something to delete.
+    private static func removal(_ table: String) -> String {
+        ["inet", "bridge"].map { "add table \($0) \(table)\ndelete table \($0) \(table)\n" }.joined()
+    }
+
+    /// On packets of one VPS that asked for another one's published port, from one hook to the next.
+    private static let mark = "0x40000000"
+
+    private var rules: String {
+        Filter.removal(table)
+            + "table inet \(table) {\n\(maps)\(translation)\(walls)}\ntable bridge \(table) {\n\(ports)}\n"
+    }
+
+    /// Published ports: of all the host's addresses, or of one.
+    private var maps: String {
+        [("4", "ipv4_addr"), ("6", "ipv6_addr")].map { family, type in
+            """
+              map publish\(family) { type inet_proto . inet_service : \(type) . inet_service; }
+              map publish\(family)at { type \(type) . inet_proto . inet_service : \(type) . inet_service; }
+
+            """
+        }.joined()
+    }
+
+    private var translation: String {
+        let publish = """
+                fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @publish4at
+                fib daddr type local dnat ip to meta l4proto . th dport map @publish4
+                fib daddr type local dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish6at
+                fib daddr type local dnat ip6 to meta l4proto . th dport map @publish6
+
+            """
+        let masquerade = ([("ip", subnet4)] + (subnet6.map { [("ip6", $0)] } ?? [])).map { family, subnet in
+            // The second is for a VPS that asks for a port that another one has published.
+            """
+                \(family) saddr \(subnet) oifname != "\(bridge)" masquerade
+                ct status dnat \(family) saddr \(subnet) oifname "\(bridge)" masquerade
+
+            """
+        }.joined()
+        return """
+              chain prerouting { type nat hook prerouting priority -100; policy accept;
+            \(publish)  }
+              chain hairpin { type filter hook prerouting priority -90; policy accept;
+                iifname "\(bridge)" ct status dnat meta mark set meta mark | \(Filter.mark)
+              }
+              chain output { type nat hook output priority -100; policy accept;
+                ip daddr 127.0.0.0/8 accept
+                ip6 daddr ::1 accept
+            \(publish)  }
+              chain postrouting { type nat hook postrouting priority 100; policy accept;
+            \(masquerade)  }
+
+            """
+    }
+
+    /// What may reach the VPSs of the bridge, and what of the host they may reach.
+    private var walls: String {
+        """
+          chain forward { type filter hook forward priority 0; policy accept;
+            iifname != "\(bridge)" oifname != "\(bridge)" accept
+            ct state established,related accept
+            ct status dnat accept
+            iifname "\(bridge)" oifname "\(bridge)" \(open ? "accept" : "drop")
+            oifname "\(bridge)" drop
+          }
+          chain input { type filter hook input priority 0; policy accept;
+            iifname != "\(bridge)" accept
+            ct state established,related accept
+            icmp type echo-request accept
+            icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept
+            drop
+          }
+          set routed { type ifname; }
+          set routed4 { type ifname . ipv4_addr; }
+          set routed6 { type ifname . ipv6_addr; }
+          map rates { type ifname : limit; }
+          chain raw { type filter hook prerouting priority -300; policy accept;
+            iifname != @routed accept
+            limit name iifname map @rates drop
+            iifname . ip saddr @routed4 accept
+            iifname . ip6 saddr @routed6 accept
+            ip6 saddr fe80::/10 accept
+            ip6 saddr :: accept
+            drop
+          }
+          chain routedinput { type filter hook input priority 0; policy accept;
+            iifname != @routed accept
+            ct state established,related accept
+            icmp type echo-request accept
+            icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept
+            drop
+          }
+          chain routedforward { type filter hook forward priority 0; policy accept;
+            ct state established,related accept
+            iifname @routed oifname @routed \(open ? "accept" : "drop")
+            iifname "\(bridge)" oifname @routed \(open ? "accept" : "drop")
+          }
+
+        """
+    }
+
+    /// What may come in at a VPS's port: its own addresses and nothing else. And from port to port of ctr's bridge nothing, but
+    /// for what asked for a published port: with br_netfilter, which other programs load, the bridge itself passes that on.
+    /// (For the same reason ports are not `isolated`.)
+    private var ports: String {
+        """
+          set ports { type ifname; }
+          set macs { type ifname . ether_addr; }
+          set own4 { type ifname . ether_addr . ipv4_addr; }
+          set own6 { type ifname . ether_addr . ipv6_addr; }
+          set targets6 { typeof iifname . ether saddr . @th,64,128; }
+          map rates { type ifname : limit; }
+          chain prerouting { type filter hook prerouting priority -300; policy accept;
+            iifname != @ports accept
+            limit name iifname map @rates drop
+            icmpv6 type { nd-router-advert, nd-redirect } drop
+            udp sport 67 drop
+            iifname . ether saddr @macs accept
+            icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @targets6 drop
+            iifname . ether saddr . ip saddr @own4 accept
+            iifname . ether saddr . ip6 saddr @own6 accept
+            iifname . ether saddr . arp saddr ip @own4 iifname . arp saddr ether . arp saddr ip @own4 accept
+            ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } accept
+            drop
+          }
+          chain forward { type filter hook forward priority 0; policy accept;
+            iifname != "\(bridge)p*" accept
+            meta mark & \(Filter.mark) != 0 accept
+            \(open ? "accept" : "drop")
+          }
+
+        """
+    }
+}

@@ -1,0 +1,248 @@
+internal import Kernel
+public import Model
+
+// The interface of one VPS.
+extension HostNetwork {
+    /// The name of the interface inside.
+    public static let guestInterface = "eth0"
+
+    /// Makes a VPS's interface and sets it up on both sides, in a VPS whose first process has not executed its program yet.
+    /// - Parameters:
+    ///   - network: as ``claim(_:durable:)`` returned it.
+    ///   - pid: of a process in its network namespace, which the caller keeps from being reaped.
+    public func attach(_ vps: String, _ network: ClaimedNetwork, pid: Int32) throws(CtrError) {
+        let namespace = try describing("network namespace of VPS \(vps)", code: .failed, step: "network") {
+            () throws(SysError) in try Kernel.open("/proc/\(pid)/ns/net", .readOnly)
+        }
+        let socket = try NetlinkSocket()
+        let plan = try currentPlan()
+        let note = AddressRegistry.Note(network)
+        let name = interfaceName(of: vps, note, plan)
+        var pair = VethPair(
+            name: name, mac: HostNetwork.hostMAC, peerName: HostNetwork.guestInterface, peerMAC: network.mac,
+            master: nil,
+            alias: alias(of: vps), mtu: nil)
+        switch network.choice {
+        case .nat: pair.master = try ensureBridge(plan, socket)
+        case .bridge(let name): pair.master = try foreignBridge(name, socket)
+        case .routed: try requireRouting(network, socket)
+        case .none, .host: return
+        }
+        try make(pair, isSlot: note.slot(plan) != nil, into: namespace, socket)
+        do throws(CtrError) {
+            try admit(note, vps, plan)
+            if network.choice == .routed { try route(network, over: name, socket) }
+            if let rate = network.rateIn { try shape(name, rate, socket) }
+            try configure(network, in: namespace)
+        } catch {
+            // Whoever started it releases or detaches, but what it makes must never outlive an error.
+            try? takeAway(note, vps, plan: plan)
+            throw error
+        }
+    }
+
+    /// That of the host's end; a bridge with many ports of the same is content.
+    static let hostMAC = MACAddress(bytes: [0xfe, 0x63, 0x74, 0x72, 0x00, 0x01])
+
+    private func currentPlan() throws(CtrError) -> NetworkPlan {
+        let registry = try registry()
+        return try plan(registry)
+    }
+
+    private func make(
+        _ pair: VethPair, isSlot: Bool, into namespace: borrowing FD, _ socket: NetlinkSocket
+    ) throws(CtrError) {
+        for isSecond in [false, true] {
+            let batch = NetlinkBatch()
+            batch.add(pair, into: namespace)
+            batch.set(alias: pair.alias, of: pair.name)
+            batch.setNoIPv6(of: pair.name)
+            batch.setUp(pair.name)
+            guard let refusal = try socket.send(batch).first else { return }
+            // What a VPS of this name left that ended a moment ago, or whose ctr was killed.
+            if !isSecond, refusal.errno == Errno.exists, let there = try socket.link(pair.name),
+                there.alias == pair.alias
+            {
+                try NetworkUndo.remove(pair.name, socket)
+                continue
+            }
+            if refusal.errno == Errno.exists {
+                throw refusal.error(.unavailable, hint: "an interface of this name is there, and not of this VPS")
+            }
+            // Without IPv6 in the kernel there is nothing to turn off.
+            if refusal.what.hasPrefix("IPv6"), !HostSysctl.hasIPv6 { return }
+            try? NetworkUndo.remove(pair.name, socket)
+            throw refusal.error()
+        }
+    }
+
+    /// What the filter lets through.
+    private func admit(_ note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan) throws(CtrError) {
+        for isSecond in [false, true] {
+            let change = FilterChange.adding(to: table)
+            elements(of: note, vps, plan, in: change)
+            guard let refusal = try change.commit() else { return }
+            // It was never made, or somebody took the table away.
+            if !isSecond, refusal.errno == Errno.noEntry {
+                try installFilter(
+                    plan,
+                    unless: { () throws(CtrError) in
+                        let again = FilterChange.adding(to: table)
+                        elements(of: note, vps, plan, in: again)
+                        return try again.commit() == nil
+                    })
+                continue
+            }
+            throw refusal.error()
+        }
+    }
+
+    private func installFilter(_ plan: NetworkPlan, unless isThere: () throws(CtrError) -> Bool) throws(CtrError) {
+        // Of two that find it missing one makes it: the other's elements would go with the table.
+        let registry = try registry()
+        if try !isThere() { try install(plan, registry) }
+    }
+
+    /// Makes the filter anew, with all VPSs that have an interface.
+    func install(_ plan: NetworkPlan, _ registry: borrowing AddressRegistry) throws(CtrError) {
+        try filter(plan).install()
+        let names = Set(try NetlinkSocket().links().map(\.name))
+        for vps in try registry.all() {
+            guard let note = try registry.note(of: vps),
+                names.contains(interfaceName(of: vps, note, plan))
+            else { continue }
+            let change = FilterChange.adding(to: table)
+            elements(of: note, vps, plan, in: change)
+            if let refusal = try change.commit() { throw refusal.error() }
+        }
+    }
+
+    /// All that the filter knows of one VPS.
+    /// - Parameter slots: also what is true of a slot whoever has it.
+    func elements(
+        of note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan?, slots: Bool = true, in change: FilterChange
+    ) {
+        changeable(note, vps, plan, in: change)
+        if note.slot(plan) != nil, !slots { return }
+        let port = FilterChange.Key().interface(interfaceName(of: vps, note, plan))
+        let what = "packet filter of VPS \(vps)"
+        if note.kind == .routed {
+            for address in note.addresses {
+                change.element(.inet, address.isIPv6 ? "routed6" : "routed4", port.address(address), what: what)
+            }
+            return change.element(.inet, "routed", port, what: what)
+        }
+        change.element(.bridge, "ports", port, what: what)
+        // Nobody said which: it asks for one by itself.
+        if note.addresses.isEmpty { return change.element(.bridge, "macs", port.mac(note.mac), what: what) }
+        for address in note.addresses + [note.mac.linkLocal] {
+            let own = port.mac(note.mac).address(address)
+            change.element(.bridge, address.isIPv6 ? "own6" : "own4", own, what: what)
+            if address.isIPv6 { change.element(.bridge, "targets6", own, what: what) }
+        }
+    }
+
+    func publish(_ published: PublishedPort, _ addresses: [IPAddress], in change: FilterChange) {
+        for six in [false, true] where published.address.map({ $0.isIPv6 == six }) ?? true {
+            guard let target = addresses.first(where: { $0.isIPv6 == six }) else { continue }
+            let start = published.address.map { FilterChange.Key().address($0) } ?? FilterChange.Key()
+            change.element(
+                .inet, "publish\(six ? "6" : "4")\(published.address == nil ? "" : "at")",
+                start.transport(udp: published.isUDP).port(published.hostPort),
+                value: FilterChange.Key().address(target).port(published.guestPort), what: "--publish \(published)")
+        }
+    }
+
+    /// The side of the VPS: its address and ways, in its own network namespace.
+    private func configure(_ network: ClaimedNetwork, in namespace: borrowing FD) throws(CtrError) {
+        // Switches learn the place of an address at once, also where it was elsewhere before.
+        let speaks = network.choice == .nat ? [] : ["ipv4/conf/eth0/arp_notify", "ipv6/conf/eth0/ndisc_notify"]
+        let socket = try NetlinkSocket.inside(namespace, turningOn: speaks)
+        guard let link = try socket.link(HostNetwork.guestInterface) else {
+            throw CtrError(
+                .failed, "network: interface \(HostNetwork.guestInterface) of the VPS has gone", step: "network")
+        }
+        let six = HostSysctl.hasIPv6
+        let batch = NetlinkBatch()
+        // Before it comes up: what it then says of itself is of these.
+        for address in network.addresses where six || !address.address.isIPv6 { batch.add(address, to: link.index) }
+        batch.setUp(HostNetwork.guestInterface)
+        for gateway in network.gateways where six || !gateway.isIPv6 {
+            let everywhere = CIDR(IPAddress(bytes: [UInt8](repeating: 0, count: gateway.bytes.count)), 0)
+            batch.add(route: everywhere, gateway: gateway, onLink: network.choice == .routed, over: link.index)
+        }
+        try socket.carryOut(batch)
+    }
+
+    /// An interface of a VPS of this root.
+    func isOurs(_ link: Link) -> Bool {
+        link.kind == "veth" && link.alias.hasPrefix("ctr ") && link.alias.hasSuffix(" of \(root)")
+    }
+
+    /// Takes away all that the host has of a VPS's interface. What is not there is no error.
+    /// - Parameter ended: its last process is gone, and with it, in a moment, its network namespace and both ends of the interface: the
+    ///   kernel does that by itself, while to be told costs 20 ms of waiting. Should something hold the namespace, whoever
+    ///   comes to the slot next takes the interface away: see ``make(_:isSlot:into:_:)``.
+    func takeAway(
+        _ note: AddressRegistry.Note, _ vps: String, plan: NetworkPlan?, ended: Bool = false
+    ) throws(CtrError) {
+        let change = FilterChange.removing(from: table)
+        elements(of: note, vps, plan, slots: false, in: change)
+        if !change.isEmpty, let refusal = try change.commit(), refusal.errno == Errno.noEntry {
+            // Half of it is there at most: one after another.
+            for number in 0..<change.count {
+                let single = FilterChange.removing(from: table)
+                single.only(number) { self.elements(of: note, vps, plan, slots: false, in: single) }
+                _ = try single.commit()
+            }
+        }
+        let slot = note.slot(plan)
+        if ended, slot != nil { return }
+        let name = interfaceName(of: vps, note, plan)
+        let socket = try NetlinkSocket()
+        if note.kind == .routed { try answerNoMore(note, socket) }
+        guard let link = try socket.link(name), isOurs(link) else { return }
+        try NetworkUndo.remove(name, socket)
+    }
+}
+
+extension AddressRegistry.Note {
+    init(_ network: ClaimedNetwork) {
+        self.init(network.choice.kind, mac: network.mac)
+        rateOut = network.rateOut
+        addresses = network.addresses.map(\.address)
+        published = network.published
+    }
+}
+
+extension MACAddress {
+    /// The link-local address that a Linux makes of it (RFC 4291, appendix A).
+    var linkLocal: IPAddress {
+        let tail = [bytes[0] ^ 2, bytes[1], bytes[2], 0xff, 0xfe, bytes[3], bytes[4], bytes[5]]
+        return IPAddress(bytes: [0xfe, 0x80, 0, 0, 0, 0, 0, 0] + tail)
+    }
+}
+
+extension NetlinkSocket {
+    /// A socket of another network namespace; this process is in its own again when it returns.
+    /// - Parameter sysctls: names below /proc/sys/net that become 1 there; those that its kernel lacks are left out.
+    static func inside(
+        _ namespace: borrowing FD, turningOn sysctls: [String] = []
+    ) throws(CtrError) -> NetlinkSocket {
+        let own = try describing("network namespace", code: .failed, step: "network") { () throws(SysError) in
+            let own = try open("/proc/self/ns/net", .readOnly)
+            try namespace.join(.network)
+            return own
+        }
+        let socket: NetlinkSocket
+        for name in sysctls { try? HostSysctl.set(name, "1") }
+        do throws(CtrError) { socket = try NetlinkSocket() } catch {
+            try? own.join(.network)
+            throw error
+        }
+        try describing("return to the host's network", code: .failed, step: "network") { () throws(SysError) in
+            try own.join(.network)
+        }
+        return socket
+    }
+}

@@ -1,0 +1,50 @@
+internal import CMnl
+internal import Model
+
+// What goes to a VPS is shaped: it waits in a token bucket at the host's end of its interface, see tc-tbf(8).
+extension HostNetwork {
+    /// - Parameter rate: bytes a second; nil: as fast as it goes.
+    func shape(_ name: String, _ rate: Int64?, _ socket: NetlinkSocket) throws(CtrError) {
+        guard let link = try socket.link(name) else {
+            throw CtrError(.failed, "network: interface \(name) has gone", step: "network")
+        }
+        let batch = NetlinkBatch()
+        if let rate { batch.set(tokenBucket: rate, of: link.index) } else { batch.remove(queueOf: link.index) }
+        if let refusal = try socket.send(batch).first, rate != nil { throw refusal.error() }
+    }
+}
+
+extension NetlinkBatch {
+    private static let root: UInt32 = 0xffff_ffff
+
+    func set(tokenBucket rate: Int64, of index: Int32) {
+        add(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, what: "--rate-in: token bucket") { message in
+            var fixed = tcmsg()
+            fixed.tcm_ifindex = index
+            fixed.tcm_parent = NetlinkBatch.root
+            message.put(fixed)
+            message.put(Int(TCA_KIND), "tbf")
+            // A hundredth of a second at once, and at least a large segment; a tenth of a second waits, then it drops.
+            let burst = max(rate / 100, 1 << 16)
+            var options = tc_tbf_qopt()
+            options.rate.rate = UInt32(clamping: rate)
+            // Else the kernel wants a table of what each size of packet costs.
+            options.rate.linklayer = UInt8(TC_LINKLAYER_ETHERNET.rawValue)
+            options.limit = UInt32(clamping: rate / 10 + burst)
+            message.nest(Int(TCA_OPTIONS)) { nest in
+                withUnsafeBytes(of: options) { nest.put(Int(TCA_TBF_PARMS), Array($0)) }
+                if rate > Int64(UInt32.max) { nest.put(Int(TCA_TBF_RATE64), u64: UInt64(rate)) }
+                nest.put(Int(TCA_TBF_BURST), u32: UInt32(clamping: burst))
+            }
+        }
+    }
+
+    func remove(queueOf index: Int32) {
+        add(RTM_DELQDISC, what: "--rate-in: remove token bucket") { message in
+            var fixed = tcmsg()
+            fixed.tcm_ifindex = index
+            fixed.tcm_parent = NetlinkBatch.root
+            message.put(fixed)
+        }
+    }
+}

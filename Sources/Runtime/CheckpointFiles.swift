@@ -1,0 +1,102 @@
+internal import Checkpoint
+internal import Kernel
+internal import Model
+
+/// `vps.json` of a checkpoint: what ctr must know of a VPS to make it anew, beside what criu has written.
+struct SuspendRecord: Codable {
+    /// As it was started.
+    var config: VPSConfig
+    /// Its first process while it ran: see ``VPSState``.
+    var bootID: String
+    var pid: Int32
+    var startTime: UInt64
+    var started: String
+    var restarts: Int
+    var ready: ReadySignal
+    /// The host's cgroups of its processes are below this path.
+    var cgroup: String
+    var criu: String
+    /// The console's terminal: `tty[8800:2a]`.
+    var terminal: String?
+    /// Where its output goes if it has no terminal: `pipe:[123]`; and the /dev/null that it reads: `file[1f:4]`.
+    var output: String?
+    var input: String?
+    /// Files of lxcfs, by the name of their mount.
+    var views: [String: String] = [:]
+    /// What is mounted below /dev: places there, and whether each is a directory.
+    var devPlaces: [String: Bool] = [:]
+    var keepsRunning = false
+    /// The id of the snapshot of its disk that is taken at the same instant.
+    var snapshot: String?
+}
+
+/// The places of a VPS's checkpoint below its directory.
+///
+/// A VPS is suspended if and only if it has `checkpoint` and does not run. It gets that name when it is whole and
+/// synced, with one rename(2), and loses it with another just before its processes go on.
+enum CheckpointFiles {
+    static let name = "checkpoint"
+    /// While it is written.
+    static let unfinished = "checkpoint.new"
+    /// One whose processes run again.
+    static let used = "checkpoint.used"
+    /// Of `suspend --keep-running`.
+    static let kept = "checkpoint.kept"
+    /// `vps.json` of a checkpoint that is in the VPS's image: see ``CheckpointPlace``.
+    static let hibernated = "hibernated"
+    static let hibernating = "hibernated.new"
+    private static let awoken = "hibernated.used"
+    /// Names of a checkpoint, and what it is called when it is none any more.
+    static let forms = [(name, used), (hibernated, awoken)]
+    static let leftovers = [unfinished, used, hibernating, awoken]
+    static let images = "images"
+    static let record = "vps.json"
+    static let devices = "dev.tar"
+    static let cgroups = "cgroups.json"
+    static let rules = "rules.nft"
+    /// Why a step of ctr's own within criu's work failed.
+    static let failure = "step.error"
+}
+
+extension VPSFiles {
+    /// Whether it has a checkpoint: it is suspended, if it does not run.
+    func hasCheckpoint() throws(CtrError) -> Bool {
+        guard let directory = try directory() else { return false }
+        return (try? directory.fd.status(of: CheckpointFiles.name)) != nil || isHibernated(in: directory)
+    }
+
+    /// The record of its checkpoint, nil if it has none.
+    func suspendRecord(in directory: SharedFD) throws(CtrError) -> SuspendRecord? {
+        let checkpoint: SharedFD
+        do throws(SysError) {
+            checkpoint = SharedFD(try directory.fd.open(CheckpointFiles.name, [.directory, .noFollow]))
+        } catch {
+            if error.errno == Errno.noEntry {
+                return try VPSFiles.read(CheckpointFiles.hibernated, in: directory, of: name)
+            }
+            throw CtrError(.io, "checkpoint of VPS \(name)", cause: error)
+        }
+        return try VPSFiles.read(CheckpointFiles.record, in: checkpoint, of: name)
+    }
+
+    /// - Throws: `failed` for one that is suspended, since its memory goes with its disk as it is.
+    func refuseSuspended() throws(CtrError) {
+        guard try hasCheckpoint(), try RunningInit.find(self) == nil else { return }
+        throw CtrError(
+            .failed,
+            "VPS \(name): suspended, its memory belongs to its disk as it is (ctr resume \(name) first; "
+                + "ctr resume --discard \(name) gives its memory up)")
+    }
+
+    /// Removes what is left of checkpoints that are none: half written, or used.
+    func sweepCheckpoints(in directory: SharedFD) {
+        for name in CheckpointFiles.leftovers { try? directory.fd.removeTree(name) }
+    }
+}
+
+extension SuspendRecord {
+    /// Whether the checkpoint is of this run of the VPS.
+    func isOf(_ state: VPSState) -> Bool {
+        bootID == state.bootID && pid == state.pid && startTime == state.startTime
+    }
+}

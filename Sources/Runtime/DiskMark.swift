@@ -1,0 +1,98 @@
+internal import FoundationEssentials
+internal import Kernel
+internal import Model
+internal import Storage
+
+/// What a suspended VPS's disk looks like, so that one that was changed behind its memory is noticed before a resume.
+///
+/// Written when the VPS has let go of its disk, taken away before a resume attaches it (which alone changes an image), and
+/// written again where that fails. Where there is none, a crash came between: then nothing is known, and nothing refused.
+struct DiskMark: Codable, Equatable {
+    /// Of an image: its size in bytes and the time of its last change, in nanoseconds. Of a directory: of all files together,
+    /// with a hash of names, sizes and times.
+    private var size: Int64
+    private var time: Int64
+    private var files: Int64 = 0
+    private var hash: UInt64 = 0
+
+    private static let name = "checkpoint.disk"
+
+    /// Looks at the disk of a VPS that does not run.
+    private init(_ files: VPSFiles, _ config: VPSConfig, in directory: SharedFD) throws(CtrError) {
+        (size, time) = (0, 0)
+        if config.disk != nil {
+            let status = try describing("disk of VPS \(files.name)") { () throws(SysError) in
+                try DiskMark.waitUntilFree(directory.fd.open("disk.img", [.readOnly, .noFollow]))
+            }
+            size = status.size
+            time = DiskMark.nanoseconds(status.modified)
+        } else {
+            var mark = self
+            try describing("disk of VPS \(files.name)") { () throws(SysError) in
+                try mark.walk(directory.fd.open("disk/upper", [.readOnly, .directory, .noFollow]))
+            }
+            self = mark
+        }
+    }
+
+    /// Its loop device, which has the lock, goes a moment after its last mount.
+    private static func waitUntilFree(_ image: consuming FD) throws(SysError) -> FileStatus {
+        for _ in 0..<2_000 {
+            do throws(SysError) {
+                try image.lock(.shared, wait: false)
+                return try image.status()
+            } catch  where error.errno == Errno.again { CurrentProcess.sleep(milliseconds: 5) }
+        }
+        throw SysError("flock", Errno.busy)
+    }
+
+    private mutating func walk(_ top: borrowing FD) throws(SysError) {
+        var pending = [""]
+        while let path = pending.popLast() {
+            let here = try top.open(
+                path.isEmpty ? "." : path, [.readOnly, .directory, .noFollow], resolve: [.beneath, .noSymlinks])
+            for entry in try here.entries() {
+                let status = try here.status(of: entry.name)
+                let below = path.isEmpty ? "\(entry.name)" : "\(path)/\(entry.name)"
+                let isDirectory = status.type == .directory
+                if isDirectory { pending.append(below) }
+                files += 1
+                // A directory is what lies in it.
+                let (bytes, time) = isDirectory ? (0, 0) : (status.size, DiskMark.nanoseconds(status.modified))
+                size += bytes
+                // In no order: each file's own, summed up.
+                var own: UInt64 = 0xcbf2_9ce4_8422_2325
+                for byte in entry.name.bytes { own = (own ^ UInt64(byte)) &* 0x100_0000_01b3 }
+                own = (own ^ UInt64(bitPattern: bytes)) &* 0x100_0000_01b3
+                own = (own ^ UInt64(bitPattern: time)) &* 0x100_0000_01b3
+                hash &+= (own ^ UInt64(status.permissions)) &* 0x9e37_79b9_7f4a_7c15
+            }
+        }
+    }
+
+    private static func nanoseconds(_ time: FileTime) -> Int64 {
+        time.seconds &* 1_000_000_000 &+ Int64(time.nanoseconds)
+    }
+
+    // MARK: the file
+
+    /// Writes down what the disk is like now.
+    static func write(_ files: VPSFiles, _ config: VPSConfig, in directory: SharedFD) throws(CtrError) {
+        let mark = try DiskMark(files, config, in: directory)
+        try VPSFiles.write(mark, name, in: directory, of: files.name, durable: true)
+    }
+
+    /// From now on nothing is known.
+    static func remove(in directory: SharedFD) { try? directory.fd.unlink(name) }
+
+    /// - Throws: `failed` where the disk is another than it was.
+    static func check(_ files: VPSFiles, _ config: VPSConfig, in directory: SharedFD) throws(CtrError) {
+        guard let mark: DiskMark = try VPSFiles.read(name, in: directory, of: files.name) else { return }
+        guard try mark != DiskMark(files, config, in: directory) else { return }
+        throw CtrError(
+            .failed,
+            "resume \(files.name): its disk was changed since it was suspended, and its memory would destroy the file system "
+                + "or its data (put the disk back as it was, or give the memory up: ctr resume --discard \(files.name))"
+        )
+    }
+}

@@ -1,0 +1,235 @@
+internal import Cgroups
+internal import Checkpoint
+internal import Kernel
+public import Model
+
+/// `ctr suspend`: the memory of a running VPS goes to files in its directory, and all that it held is given back.
+///
+/// Any failure leaves it running as before. Killed at any moment, it runs, or it is suspended with a whole checkpoint:
+/// criu, which is not killed with us, calls ``SuspendStep`` when all is written and every process stands still, and ends
+/// them only if that succeeds.
+public struct Suspend: Sendable {
+    public var name: String
+    /// Writes the checkpoint, as `checkpoint.kept`, and lets the VPS go on.
+    public var keepRunning: Bool
+    /// The checkpoint goes to the VPS's own disk, within its size: `ctr hibernate`.
+    public var onDisk = false
+    /// The id of the snapshot of its disk that is taken at the same instant.
+    var snapshot: String?
+
+    private var verb: String { onDisk ? "hibernate" : "suspend" }
+
+    public init(name: String, keepRunning: Bool = false) {
+        self.name = name
+        self.keepRunning = keepRunning
+    }
+
+    /// - Returns: false if it is suspended already.
+    /// - Throws: `notFound`, `busy`; `unavailable` without criu; `failed`, the reason being a process or a file of the VPS.
+    public func run(on host: Host, progress: @escaping (WorkEvent) -> Void = { _ in }) throws(CtrError) -> Bool {
+        let files = try VPSFiles(name, host: host)
+        guard try files.config() != nil else { throw VPSFiles.unknown(name) }
+        let lock = try VerbLock.take(files)
+        defer { withExtendedLifetime(lock) {} }
+        if !keepRunning, try files.hasCheckpoint(), try RunningInit.find(files) == nil { return false }
+        progress(.step(verb))
+        let record = try checkpoint(files, lock, on: host)
+        if keepRunning {
+            _ = try SuspendStep(files: files, directory: lock.directory).seal(as: CheckpointFiles.kept)
+            return true
+        }
+        // Its supervisor sees the end and the checkpoint, and gives back the rest.
+        try Ending(files: files).settle()
+        try DiskMark.write(files, record.config, in: lock.directory)
+        EventLog(host).append(.suspended, vps: name)
+        return true
+    }
+
+    /// Writes it. Of one that is kept running it is `checkpoint.new`, to be sealed, when this returns.
+    func checkpoint(_ files: VPSFiles, _ lock: VerbLock, on host: Host) throws(CtrError) -> SuspendRecord {
+        let target = try RunningTarget.find(name, on: host)
+        guard let state = try files.stateDirectory() else { throw VPSFiles.unknown(name) }
+        try Recovery(host: host).takeBackHalfDone(files, state)
+        try refuse(target)
+        try target.adoptIfOrphaned()
+        let criu = try CRIU.find(Settings.load().criu)
+        guard let running = try files.state() else { throw CtrError(.failed, "VPS \(name): has just ended") }
+        var plan = try SuspendPlan(running, criu: criu)
+        plan.record.keepsRunning = keepRunning
+        plan.record.snapshot = snapshot
+        try dump(plan, files, lock, state, criu)
+        return plan.record
+    }
+
+    private func refuse(_ target: borrowing RunningTarget) throws(CtrError) {
+        try target.refusePaused(verb)
+        let (config, state) = (target.config, target.process.state)
+        let why: String? =
+            if config.ephemeral {
+                "ephemeral, it ends with its supervisor (run --keep keeps it)"
+            } else if state.rescue {
+                "in rescue mode (ctr stop \(name) first)"
+            } else if state.status == .starting {
+                "being started (try again)"
+            } else if onDisk, config.disk == nil {
+                "it has no disk of its own (--disk none; ctr suspend \(name) puts its memory beside it)"
+            } else if config.network == .host {
+                "it has the host's own network (--net host), whose connections can't be made again"
+            } else {
+                nil
+            }
+        if let why { throw CtrError(.failed, "\(verb) \(name): \(why)") }
+    }
+
+    /// The directory of the checkpoint, without anything.
+    private func makePlace(_ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> SharedFD {
+        var parent = lock.directory
+        if onDisk {
+            parent = try files.diskTop(in: lock.directory)
+            CheckpointFiles.sweep(disk: parent)
+            if let running = try files.state() { try HibernationRoom.check(running, parent) }
+            try VPSFiles.write(
+                plan.record, CheckpointFiles.hibernating, in: lock.directory, of: name, durable: false)
+        }
+        return try describing("checkpoint of VPS \(name)", code: .cannotCreate) { () throws(SysError) in
+            try parent.fd.makeDirectory(CheckpointFiles.unfinished, mode: 0o700)
+            let place = SharedFD(try parent.fd.open(CheckpointFiles.unfinished, [.directory, .noFollow]))
+            // At a resume the guest's root reads them; nobody else comes by the directories above.
+            try place.fd.makeDirectory(CheckpointFiles.images, mode: 0o755)
+            return place
+        }
+    }
+
+    private func dump(
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU
+    ) throws(CtrError) {
+        if let running = try RunningInit.find(files) { files.undoDump(running.state, in: lock.directory) }
+        files.sweepCheckpoints(in: lock.directory)
+        let unfinished = try makePlace(plan, files, lock)
+        try VPSFiles.write(plan.record, CheckpointFiles.record, in: unfinished, of: name, durable: false)
+        let images = try describing("checkpoint of VPS \(name)") { () throws(SysError) in
+            SharedFD(try unfinished.fd.open(CheckpointFiles.images, [.directory, .noFollow]))
+        }
+        var options = DumpOptions(pid: plan.record.pid, images: images, work: try files.ensureLog(lock.directory))
+        options.externals = plan.externals
+        options.hierarchies = plan.hierarchies
+        options.keepRunning = keepRunning
+        options.watched = plan.watched
+        options.withoutNetwork = plan.record.config.network.hasInterface
+        try GuestRules.save(plan.record, in: unfinished, of: name)
+        options.script = try CheckpointScript.write(files, in: state)
+        _ = CheckpointStep.takeFailure(state)
+        do throws(CtrError) {
+            try criu.dump(options, environment: Settings.variables, held: lock.directory)
+        } catch {
+            CheckpointScript.cancel(in: state)
+            let reason = CheckpointStep.takeFailure(state)
+            // criu may have been killed between the rename and the end of the processes: those that run count.
+            if let running = try RunningInit.find(files) {
+                KilledDump.undo(running.state)
+                files.dropStale(in: lock.directory)
+            }
+            if onDisk, let top = try? files.diskTop(in: lock.directory) { CheckpointFiles.sweep(disk: top) }
+            files.sweepCheckpoints(in: lock.directory)
+            let prefix = "\(verb) \(name): "
+            let why = reason.map { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : $0 }
+            throw CtrError(.failed, "\(prefix)\(why ?? error.message); it runs on")
+        }
+        CheckpointScript.cancel(in: state)
+    }
+}
+
+extension VPSFiles {
+    /// Where criu's own logs of the last suspend and resume are kept.
+    func ensureLog(_ directory: SharedFD) throws(CtrError) -> String {
+        try describing("log of VPS \(name)") { () throws(SysError) in
+            _ = try directory.fd.ensureDirectory("log", mode: 0o700)
+        }
+        return "\(path)/log"
+    }
+
+    /// A VPS that runs has no checkpoint: one that is there was committed, and then its processes were not ended.
+    func dropStale(in directory: SharedFD) {
+        try? useCheckpoint(in: directory)
+        sweepCheckpoints(in: directory)
+    }
+}
+
+/// The step that makes a checkpoint: all images are written, and every process of the VPS stands still.
+struct SuspendStep {
+    let files: VPSFiles
+    let directory: SharedFD
+
+    func commit() throws(CtrError) {
+        let (_, unfinished, record) = try open()
+        // One that came in after the verb had looked: it does not stand still with the others.
+        try record.refuseStrangers()
+        try saveDev(record, in: unfinished)
+        try saveCgroups(in: unfinished)
+        try describing("checkpoint of VPS \(files.name)") { () throws(SysError) in
+            let images = try unfinished.fd.open(CheckpointFiles.images, [.directory, .noFollow])
+            for image in try images.entries() where image.type == .regular {
+                try images.changeMode(of: image.name, 0o644)
+            }
+        }
+        if let id = record.snapshot { try takeDisk(id, record.config) }
+        // What goes on has no need to wait for the rest.
+        if !record.keepsRunning { _ = try seal(as: CheckpointFiles.name) }
+    }
+
+    /// Sums up what has been written, makes it durable, and gives it its name.
+    func seal(as name: String) throws(CtrError) -> Manifest {
+        let (place, unfinished, record) = try open()
+        let manifest = try Manifest.seal(unfinished, criu: record.criu)
+        try describing("checkpoint of VPS \(files.name)") { () throws(SysError) in
+            try? place.parent.fd.removeTree(name)
+            try place.parent.fd.rename(CheckpointFiles.unfinished, to: name)
+            try place.parent.fd.openHere().sync()
+            guard place.isOnDisk else { return }
+            try place.parent.fd.syncFileSystem()
+            try directory.fd.rename(CheckpointFiles.hibernating, to: CheckpointFiles.hibernated)
+            try directory.fd.openHere().sync()
+        }
+        return manifest
+    }
+
+    private func open() throws(CtrError) -> (CheckpointPlace, SharedFD, SuspendRecord) {
+        let place = try CheckpointPlace(files, in: directory, marker: CheckpointFiles.hibernating)
+        let unfinished = try describing("checkpoint of VPS \(files.name)") { () throws(SysError) in
+            SharedFD(try place.parent.fd.open(CheckpointFiles.unfinished, [.directory, .noFollow]))
+        }
+        guard let record: SuspendRecord = try VPSFiles.read(CheckpointFiles.record, in: unfinished, of: files.name)
+        else {
+            throw CtrError(.config, "checkpoint of VPS \(files.name): no \(CheckpointFiles.record)")
+        }
+        return (place, unfinished, record)
+    }
+
+    /// criu leaves those out that have no process.
+    private func saveCgroups(in unfinished: SharedFD) throws(CtrError) {
+        guard let cgroup = try files.state()?.cgroup else {
+            throw CtrError(.config, "state.json of VPS \(files.name): no cgroup")
+        }
+        let tree = try Cgroup.open(cgroup).tree()
+        try VPSFiles.write(tree, CheckpointFiles.cgroups, in: unfinished, of: files.name, durable: false)
+    }
+
+    /// criu can't make device nodes in a user namespace, so /dev is ours.
+    private func saveDev(_ record: SuspendRecord, in unfinished: SharedFD) throws(CtrError) {
+        try describing("/dev of VPS \(files.name)") { () throws(SysError) in
+            let dev = try GuestDev(record.pid)
+            let archive = SharedFD(
+                try unfinished.fd.open(CheckpointFiles.devices, [.writeOnly, .create, .exclusive], mode: 0o600))
+            // Of a file that something is mounted on, tar would take what is mounted.
+            let covered = record.devPlaces.filter { !$0.value }.map { "--exclude=./\($0.key)" }
+            let tool = try ToolProcess(
+                "tar",
+                [
+                    "--create", "--one-file-system", "--numeric-owner", "--xattrs", "--warning=none", "--anchored",
+                    "--no-wildcards",
+                ] + covered + ["--directory", dev.directory.fd.pathForOthers, "."], stdout: .file(archive),
+                stderr: .null)
+            guard try tool.wait().succeeded else { throw SysError("tar", Errno.io, "/dev") }
+        }
+    }
+}

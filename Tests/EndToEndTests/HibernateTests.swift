@@ -1,0 +1,130 @@
+import Glibc
+import Kernel
+import Testing
+
+/// `ctr hibernate`: the checkpoint is on the VPS's own disk.
+@Suite(
+    .serialized, .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")),
+    .enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? "")))
+struct HibernateTests {
+    private func counter(_ f: Fixture, _ options: String...) throws -> String {
+        let n = f.name()
+        try f.start(f.program, ["create", n, "--template", "minimal"] + options).wait().succeeds()
+        try f.ctr("start", n).succeeds()
+        try f.ctr(
+            "exec", n, "--", "sh", "-c",
+            "mkdir -p /root; setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i >> /root/n; sleep 0.1; done' "
+                + "</dev/null >/dev/null 2>&1 & sleep 0.3"
+        ).succeeds()
+        return n
+    }
+
+    private func counted(_ f: Fixture, _ n: String, at location: SourceLocation = #_sourceLocation) throws -> Int {
+        let lines = try f.ctr("exec", n, "--", "cat", "/root/n").succeeds(at: location).lines
+        #expect(lines == (1...max(1, lines.count)).map { "\($0)" }, "a gap", sourceLocation: location)
+        return lines.count
+    }
+
+    private func goesOn(_ f: Fixture, _ n: String, at location: SourceLocation = #_sourceLocation) throws {
+        let before = try counted(f, n, at: location)
+        #expect(try until(10) { try counted(f, n) > before + 2 }, sourceLocation: location)
+    }
+
+    @Test func itsMemoryIsOnItsDisk() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try counter(f, "--disk", "256M", "--memory", "64M")
+            for verb in ["start", "resume"] {
+                let before = try counted(f, n)
+                try f.ctr("hibernate", n).succeeds()
+                #expect(try f.state(n) == "hibernated")
+                #expect(!f.exists("root/vps/\(n)/checkpoint") && !f.exists("root/vps/\(n)/checkpoint.new"))
+                #expect(f.cgroups().allSatisfy { !$0.contains(n) })
+                // Who guards the host's disk ends when there is nobody left.
+                #expect(until(10) { f.processes() == [] }, "\(f.processes().map { f.commandLine($0) })")
+                #expect(try f.loops() == [])
+                #expect(try f.ctr("hibernate", n).succeeds().err.contains("already"))
+                try f.ctr("set", n, "--memory", "1G").fails(1, words: "suspended")
+                // It is off: another directory's worth of its files is all of it.
+                try f.sh("mv root/vps/\(n) root/vps/moved && cp -a --sparse=always root/vps/moved root/vps/\(n)")
+                    .succeeds()
+                try f.sh("rm -r root/vps/moved; touch -d @0 root/vps/\(n)/config.json").succeeds()
+                try f.ctr(verb, n).succeeds()
+                #expect(try f.state(n) == "running")
+                #expect(!f.exists("root/vps/\(n)/hibernated"))
+                #expect(try counted(f, n) >= before)
+                try goesOn(f, n)
+            }
+            // Nothing of it is left on the disk.
+            try f.ctr("stop", n).succeeds()
+            let names = try f.sh(
+                "mkdir m && mount -o loop,ro root/vps/\(n)/disk.img m && ls m && umount m"
+            ).succeeds().lines
+            #expect(names == ["root", "snapshots"], "\(names)")
+        }
+    }
+
+    @Test func withoutRoomItRunsOn() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try counter(f, "--disk", "128M", "--memory", "256M")
+            try f.ctr("exec", n, "--", "dd", "if=/dev/urandom", "of=/dev/shm/much", "bs=1M", "count=120").succeeds()
+            try f.ctr("hibernate", n).fails(1, words: "needs up to", "are left", "runs on")
+            #expect(try f.state(n) == "running")
+            #expect(!f.exists("root/vps/\(n)/hibernated") && !f.exists("root/vps/\(n)/hibernated.new"))
+            try goesOn(f, n)
+            try f.ctr("exec", n, "--", "rm", "/dev/shm/much").succeeds()
+            try f.ctr("hibernate", n).succeeds()
+            try f.ctr("start", n).succeeds()
+            try goesOn(f, n)
+        }
+        try Fixture.withServers { (f) throws in
+            let n = try counter(f, "--disk", "none")
+            try f.ctr("hibernate", n).fails(1, words: "no disk of its own", "ctr suspend")
+            try goesOn(f, n)
+        }
+    }
+
+    @Test func itsMemoryCanBeGivenUp() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try counter(f, "--disk", "256M")
+            try f.ctr("hibernate", n).succeeds()
+            try f.sh("touch root/vps/\(n)/disk.img").succeeds()
+            for _ in 1...2 { try f.ctr("start", n).fails(1, words: "its disk was changed") }
+            #expect(try f.state(n) == "hibernated")
+            try f.ctr("resume", "--discard", n).succeeds()
+            #expect(try f.state(n) == "stopped")
+            try f.ctr("start", n).succeeds()
+            #expect(try f.ctr("exec", n, "--", "test", "-s", "/root/n").status == 0)
+        }
+    }
+
+    /// Whoever is killed, and whenever: it runs, or it is hibernated with a whole checkpoint.
+    @Test(arguments: [
+        ("hibernate", "ctr", 60), ("hibernate", "ctr", 150), ("hibernate", "ctr", 250), ("resume", "ctr", 100),
+        ("resume", "criu", 150), ("resume", "supervisor", 60), ("resume", "supervisor", 150),
+        ("resume", "supervisor", 220),
+    ]) func killedAtAnyMoment(verb: String, whom: String, milliseconds: Int) throws {
+        try Fixture.withServers { (f) throws in
+            let n = try counter(f, "--disk", "256M")
+            if verb == "resume" { try f.ctr("hibernate", n).succeeds() }
+            let run = try f.start(verb, n)
+            usleep(UInt32(milliseconds) * 1000)
+            if whom == "ctr" {
+                try? run.signal(SIGKILL)
+            } else {
+                let word = whom == "criu" ? "restore" : "supervise"
+                for pid in f.processes() where f.commandLine(pid).contains(word) { kill(pid, SIGKILL) }
+            }
+            _ = try run.wait()
+            var state: String?
+            #expect(
+                try until(30) {
+                    state = try f.state(n)
+                    return state == "running" || state == "hibernated"
+                }, "\(state ?? "gone")")
+            #expect(until(30) { !f.processes().contains { f.commandLine($0).contains("criu") } })
+            if try f.state(n) == "hibernated" { try f.ctr("resume", n).succeeds() }
+            #expect(try f.state(n) == "running")
+            try goesOn(f, n)
+        }
+    }
+}

@@ -1,0 +1,286 @@
+import Glibc
+import Testing
+
+/// Suspends and resumes in which something is in the way: bounds that are reached, programs that are killed, processes that
+/// can't be written down.
+@Suite(
+    .serialized, .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")),
+    .enabled(if: access("/usr/bin/gcc", X_OK) == 0, "no gcc"))
+struct SuspendHardTests {
+    /// A VPS with the program below in it.
+    private func server(_ f: Fixture, _ options: String...) throws -> String {
+        let n = f.name()
+        try f.write("hard.c", SuspendHardTests.source)
+        try f.sh("gcc -O1 -Wall -Werror -static -o hard hard.c", timeout: 60).succeeds()
+        try f.start(f.program, ["create", n, "--template", "minimal", "--disk", "none"] + options).wait().succeeds()
+        try f.ctr("start", n).succeeds()
+        try f.ctr("cp", "\(f.path)/hard", "\(n):/hard").succeeds()
+        return n
+    }
+
+    /// Starts it inside, and waits until it is as far as its word says.
+    private func begin(_ f: Fixture, _ n: String, _ words: String, seconds: Int = 20) throws {
+        try f.ctr("exec", n, "--", "sh", "-c", "setsid /hard \(words) </dev/null >/out 2>&1 &").succeeds()
+        #expect(try until(seconds) { try f.ctr("exec", n, "--", "cat", "/out").out.contains("ready") }, "\(words)")
+    }
+
+    private func value(_ f: Fixture, _ n: String, _ names: String...) throws -> Int? {
+        for cgroup in f.cgroups() where cgroup.contains(n) {
+            for name in names where f.exists("\(cgroup)/\(name)") {
+                return try Int(f.text("\(cgroup)/\(name)").prefix { $0.isNumber })
+            }
+        }
+        return nil
+    }
+
+    /// criu needs a process more than there are, for a moment.
+    @Test func atItsBoundOfProcesses() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try server(f, "--pids", "12")
+            try f.ctr("exec", n, "--", "sh", "-c", "setsid /hard fork </dev/null >/out 2>&1 &").succeeds()
+            #expect(try until(10) { try value(f, n, "pids.current") == 12 })
+            for _ in 1...2 {
+                try f.ctr("suspend", n).succeeds()
+                try f.ctr("resume", n).succeeds()
+                #expect(try value(f, n, "pids.max") == 12 && value(f, n, "pids.current") == 12)
+            }
+        }
+    }
+
+    /// And some memory.
+    @Test func atItsBoundOfMemory() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try server(f, "--memory", "32M")
+            // All but 1 MiB.
+            try begin(f, n, "fill /sys/fs/cgroup 100")
+            let used = try #require(try value(f, n, "memory.usage_in_bytes", "memory.current"))
+            try begin(f, n, "fill x \((31 << 20) - used)")
+            for _ in 1...2 {
+                try f.ctr("suspend", n).succeeds()
+                try f.ctr("resume", n).succeeds()
+                #expect(try value(f, n, "memory.limit_in_bytes", "memory.max") == 32 << 20)
+                #expect(
+                    try f.ctr("exec", n, "--", "ps").out.split(separator: "\n").count { $0.contains("/hard fill") } == 2
+                )
+            }
+        }
+    }
+
+    /// An editor or a mail server watches thousands of directories: more than a command line can name.
+    @Test func thousandsOfWatches() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try server(f)
+            try begin(f, n, "watch 9000")
+            try f.ctr("suspend", n).succeeds()
+            try f.ctr("resume", n).succeeds()
+            try f.ctr("exec", n, "--", "sh", "-c", "cd /root/w/*8999 && touch x").succeeds()
+            #expect(try until(10) { try f.ctr("exec", n, "--", "cat", "/out").out.contains("seen 9000 x") })
+        }
+    }
+
+    @Test(arguments: [
+        ("traced", "is traced by process"), ("pid", "process numbers of its own"), ("ipc", "IPC namespace of its own"),
+        ("files", "as many files open as its limit allows"),
+    ]) func whatIsInTheWayIsNamed(_ word: String, _ reason: String) throws {
+        try Fixture.withServers { (f) throws in
+            let n = try server(f)
+            try begin(f, n, word)
+            try f.ctr("suspend", n).fails(1, words: reason, "hard")
+            #expect(try f.state(n) == "running")
+            try f.ctr("exec", n, "--", "killall", "-9", "hard").succeeds()
+            #expect(try until(10) { try f.ctr("suspend", n).status == 0 })
+            try f.ctr("resume", n).succeeds()
+        }
+    }
+
+    /// A criu that runs a script of the test's first, and another at the step that makes a checkpoint.
+    private func wrap(_ f: Fixture, before: String, atTheEnd: String) throws {
+        let prefix = CRIUPrefix.path
+        try f.write(
+            "step",
+            "#!/bin/bash\n[ \"$CRTOOLS_SCRIPT_ACTION\" = post-dump ] && { \(atTheEnd); }\nexec $(cat \(f.path)/real)\n",
+            mode: 0o755)
+        try f.write(
+            "criu",
+            """
+            #!/bin/bash
+            words=()
+            while [ $# -gt 0 ]; do
+                [ "$1" = dump ] && { \(before); }
+                if [ "$1" = --action-script ]; then echo "$2" > \(f.path)/real; words+=("$1" \(f.path)/step); shift 2
+                else words+=("$1"); shift; fi
+            done
+            exec \(prefix)/usr/lib64/ld-linux-x86-64.so.2 --library-path \(prefix)/usr/lib/x86_64-linux-gnu \\
+                \(prefix)/usr/sbin/criu "${words[@]}"
+
+            """, mode: 0o755)
+        try f.write(
+            "config.json", f.text("config.json").replacingEnd("}", ", \"criu\": \"\(f.path)/criu\"}"))
+    }
+
+    /// Killed when it has stopped all connections, alone or together with ctr: nothing stays stopped.
+    @Test(.enabled(if: CRIUPrefix.isThere, "no criu of make setup-criu"), arguments: [false, true])
+    func aKilledWriterLeavesNoConnectionStopped(withCtr: Bool) throws {
+        try Fixture.withServers { (f) throws in
+            let n = try server(f)
+            try begin(f, n, "tcp")
+            func answers() throws -> Int {
+                try f.ctr("exec", n, "--", "cat", "/out").lines.count { $0 == "answer" }
+            }
+            #expect(try until(10) { try answers() > 1 })
+            let config = try f.text("config.json")
+            try wrap(
+                f, before: ":",
+                atTheEnd: (withCtr ? "kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); " : "") + "kill -9 $PPID; exit 1")
+            let run = try f.ctr("suspend", n)
+            #expect(run.status != 0, "\(run.both)")
+            try f.write("config.json", config)
+            #expect(try f.ctr("list").out.contains("running"))
+            let pid = try f.initPid(n)
+            #expect(
+                try until(10) {
+                    try f.ctr("list").status == 0 && !f.sh("nsenter -t \(pid) -n nft list tables").out.contains("CRIU")
+                })
+            let before = try answers()
+            #expect(try until(20) { try answers() > before + 2 })
+            #expect(!f.exists("root/vps/\(n)/checkpoint") && !f.exists("root/vps/\(n)/checkpoint.new"))
+            // It takes the kernel a moment to send again what was held back.
+            try f.ctr("exec", n, "--", "touch", "/idle").succeeds()
+            #expect(try until(20) { try f.ctr("exec", n, "--", "cat", "/out").lines.contains("idle") })
+            try f.ctr("suspend", n).succeeds()
+            try f.ctr("resume", n).succeeds()
+            let again = try answers()
+            #expect(try until(20) { try answers() > again + 2 })
+        }
+    }
+
+    /// A command that is brought in when all has been looked at is not frozen with the others: then there is no checkpoint.
+    @Test(.enabled(if: CRIUPrefix.isThere, "no criu of make setup-criu")) func whoeverComesInMeanwhile() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try server(f)
+            let config = try f.text("config.json")
+            try wrap(
+                f,
+                before: """
+                    CTR_ROOT='\(f.root)' CTR_STATE='\(f.state)' CTR_CONFIG='\(f.path)/config.json' setsid '\(f.program)' exec \(n) -- sh -c \
+                    'touch /in; exec sleep 1000' </dev/null >/dev/null 2>&1 3>&- &
+                    until [ -e '\(f.root)/vps/\(n)/disk/upper/in' ]; do sleep 0.05; done
+                    """, atTheEnd: ":")
+            try f.ctr("suspend", n).fails(1, words: "brought in by ctr exec", "it runs on")
+            try f.write("config.json", config)
+            #expect(try f.state(n) == "running")
+            try f.ctr("exec", n, "--", "killall", "sleep").succeeds()
+            #expect(try until(10) { try f.ctr("suspend", n).status == 0 })
+            try f.ctr("resume", n).succeeds()
+        }
+    }
+
+    private static let source = #"""
+        #define _GNU_SOURCE
+        #include <arpa/inet.h>
+        #include <dirent.h>
+        #include <fcntl.h>
+        #include <poll.h>
+        #include <sched.h>
+        #include <signal.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/inotify.h>
+        #include <sys/mman.h>
+        #include <sys/ptrace.h>
+        #include <sys/stat.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+
+        static void ready(void) { dprintf(1, "ready\n"); }
+
+        int main(int count, char **words) {
+            const char *word = words[1];
+            if (!strcmp(word, "fork"))
+                for (;;) {
+                    pid_t child = fork();
+                    if (!child) for (;;) pause();
+                    if (child < 0) usleep(50000);
+                }
+            if (!strcmp(word, "fill")) {
+                size_t size = strtoul(words[3], NULL, 10);
+                unsigned *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                unsigned value = 1;
+                for (size_t i = 0; i < size / 4; i++) all[i] = value = value * 1664525 + 1013904223;
+            } else if (!strcmp(word, "watch")) {
+                int number = atoi(words[2]), watches = inotify_init();
+                char name[100];
+                mkdir("/root", 0700); mkdir("/root/w", 0755);
+                for (int i = 0; i < number; i++) {
+                    snprintf(name, sizeof name, "/root/w/%060d", i);
+                    mkdir(name, 0755);
+                    if (inotify_add_watch(watches, name, IN_CREATE) < 0) return 1;
+                }
+                ready();
+                union { struct inotify_event event; char bytes[4096]; } got;
+                while (read(watches, &got, sizeof got) > 0) dprintf(1, "seen %d %s\n", got.event.wd, got.event.name);
+            } else if (!strcmp(word, "traced")) {
+                pid_t child = fork();
+                if (!child) for (;;) pause();
+                if (ptrace(PTRACE_SEIZE, child, 0, 0)) return 1;
+            } else if (!strcmp(word, "pid") || !strcmp(word, "ipc")) {
+                if (unshare(*word == 'p' ? CLONE_NEWPID : CLONE_NEWIPC)) return 1;
+                if (*word == 'p' && !fork()) for (;;) pause();
+            } else if (!strcmp(word, "files")) {
+                while (open("/dev/null", O_RDONLY) >= 0) {}
+            } else if (!strcmp(word, "tcp")) {
+                struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                socklen_t size = sizeof place;
+                int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+                if (bind(server, (void *)&place, size) || listen(server, 1)) return 1;
+                getsockname(server, (void *)&place, &size);
+                char byte = 'x';
+                signal(SIGCHLD, SIG_IGN);
+                signal(SIGPIPE, SIG_IGN);
+                if (!fork())
+                    for (;;) {
+                        int peer = accept(server, NULL, NULL);
+                        if (fork()) { close(peer); continue; }
+                        // Whoever waits in read(2) in the instant of the kill gets an error.
+                        struct pollfd wait = {peer, POLLIN, 0};
+                        while (poll(&wait, 1, 100) != 1 || (read(peer, &byte, 1) == 1 && write(peer, &byte, 1) == 1)) {}
+                        return 1;
+                    }
+                if (connect(client, (void *)&place, size)) return 1;
+                // One that is idle, and one that is in use and made anew where it breaks.
+                int idle = socket(AF_INET, SOCK_STREAM, 0);
+                if (connect(idle, (void *)&place, size)) return 1;
+                ready();
+                for (;;) {
+                    if (write(client, &byte, 1) == 1 && read(client, &byte, 1) == 1) {
+                        dprintf(1, "answer\n");
+                    } else {
+                        close(client);
+                        client = socket(AF_INET, SOCK_STREAM, 0);
+                        connect(client, (void *)&place, size);
+                    }
+                    if (!access("/idle", F_OK) && write(idle, &byte, 1) == 1 && read(idle, &byte, 1) == 1) {
+                        dprintf(1, "idle\n");
+                        unlink("/idle");
+                    }
+                    usleep(100000);
+                }
+            }
+            if (count > 1) ready();
+            for (;;) pause();
+        }
+        """#
+}
+
+/// Where `make setup-criu` puts it.
+private enum CRIUPrefix {
+    static let path = "/usr/local/lib/ctr/criu"
+    static let isThere = access("\(path)/usr/lib64/ld-linux-x86-64.so.2", X_OK) == 0
+}
+
+extension String {
+    fileprivate func replacingEnd(_ end: String, _ with: String) -> String {
+        hasSuffix(end) ? String(dropLast(end.count)) + with : self
+    }
+}

@@ -1,0 +1,110 @@
+"""Suspend and resume of a program that has touched so much memory, beside criu alone and dd of the same bytes."""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from disks import middle, quiet
+
+ROUNDS = int(os.environ.get("BENCH_SUSPEND_ROUNDS", "5"))
+SIZES = [int(size) for size in os.environ.get("BENCH_SUSPEND_SIZES", "10 100 1000").split()]
+PREFIX = "/usr/local/lib/ctr/criu"
+# As Sources/Checkpoint/Dump.swift.
+OPTIONS = ["-v3", "--manage-cgroups=soft", "--file-locks", "--link-remap", "--tcp-established", "--network-lock", "nftables"]
+
+
+class Suspend:
+    """A step of a Bench. criu alone dumps the same program outside of any VPS, with the options that ctr gives it."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.io = f"{bench.options.work}/io"
+
+    def steps(self):
+        return [self.measure_suspend]
+
+    def measure_suspend(self):
+        if not os.path.exists(f"{PREFIX}/usr/sbin/criu"):
+            self.bench.notes.append("suspend was left out: no criu (make setup-criu)")
+            return
+        templates = quiet(*self.bench.ctr, "template", "list", "-q").split()
+        if "minimal" not in templates:
+            quiet(*self.bench.ctr, "template", "build", os.path.join(os.path.dirname(__file__), "../rootfs-templates/minimal"))
+        shown = {}
+        for size in SIZES:
+            times = {}
+            self.prepare(size)
+            try:
+                for _ in range(ROUNDS):
+                    times.setdefault("ctr suspend", []).append(self.bench.host.run([*self.bench.ctr, "suspend", "memory"]))
+                    times.setdefault("ctr resume", []).append(self.bench.host.run([*self.bench.ctr, "resume", "memory"]))
+                    for what, value in self.alone(size).items():
+                        times.setdefault(what, []).append(value)
+                    times.setdefault("dd and fsync", []).append(self.copy(size))
+            finally:
+                subprocess.run([*self.bench.ctr, "destroy", "--force", "memory"], check=False, stdout=subprocess.DEVNULL)
+            for what, values in times.items():
+                shown.setdefault(what, []).append(middle(values))
+        text = "| touched memory, ms | " + " | ".join(f"{size} MB" for size in SIZES) + " |\n"
+        text += "| --- |" + " --- |" * len(SIZES) + "\n"
+        text += "".join(f"| {what} | " + " | ".join(f"{v:.0f}" for v in values) + " |\n" for what, values in shown.items())
+        self.bench.tables.append(text)
+        for verb, alone in (("suspend", "dump"), ("resume", "restore")):
+            ratio = shown[f"ctr {verb}"][-1] / shown[f"criu {alone}, synced" if verb == "suspend" else f"criu {alone}"][-1]
+            self.bench.goals.append((f"{verb} of {SIZES[-1]} MB / criu alone", f"{ratio:.2f}", "≤ 1.1", ratio <= 1.1))
+
+    def prepare(self, size):
+        self.bench.host.run([*self.bench.ctr, "create", "memory", "--template", "minimal", "--disk", "none"])
+        self.bench.host.run([*self.bench.ctr, "start", "memory"])
+        quiet(*self.bench.ctr, "exec", "memory", "--", "mkdir", "-p", "/root")
+        quiet(*self.bench.ctr, "cp", self.io, "memory:/root/io")
+        quiet(*self.bench.ctr, "exec", "memory", "--", "sh", "-c",
+              f"cd /root; setsid ./io touch {size} </dev/null >/dev/null 2>&1 & sleep 0.1")
+        for _ in range(600):
+            if subprocess.run([*self.bench.ctr, "exec", "memory", "--", "test", "-e", "/root/touched"], check=False).returncode == 0:
+                return
+            time.sleep(0.1)
+        raise RuntimeError("the program inside does not get ready")
+
+    def criu(self, *words):
+        start = time.perf_counter()
+        command = [f"{PREFIX}/usr/lib64/ld-linux-x86-64.so.2", "--library-path", f"{PREFIX}/usr/lib/x86_64-linux-gnu",
+                   f"{PREFIX}/usr/sbin/criu", *words, "-o", "log", *OPTIONS]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            raise RuntimeError(f"criu {words[0]}: {done.stdout[-300:]}")
+        return (time.perf_counter() - start) * 1e3
+
+    def alone(self, size):
+        place = f"{self.bench.work}/alone"
+        os.mkdir(place)
+        os.mkdir(f"{place}/images")
+        program = subprocess.Popen([self.io, "touch", str(size)], cwd=place, start_new_session=True, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not os.path.exists(f"{place}/touched"):
+            time.sleep(0.05)
+        try:
+            dump = self.criu("dump", "-t", str(program.pid), "-D", f"{place}/images")
+            program.wait()
+            start = time.perf_counter()
+            quiet("sync", "-f", place)
+            synced = dump + (time.perf_counter() - start) * 1e3
+            restore = self.criu("restore", "-d", "-D", f"{place}/images")
+            os.kill(program.pid, signal.SIGKILL)
+        finally:
+            if program.poll() is None:
+                program.kill()
+        shutil.rmtree(place)
+        return {"criu dump": dump, "criu dump, synced": synced, "criu restore": restore}
+
+    def copy(self, size):
+        with open(f"{self.bench.work}/source", "wb") as file:
+            for _ in range(size):
+                file.write(os.urandom(1000000))
+        start = time.perf_counter()
+        quiet("dd", f"if={self.bench.work}/source", f"of={self.bench.work}/copy", "bs=1M", "conv=fsync")
+        value = (time.perf_counter() - start) * 1e3
+        os.unlink(f"{self.bench.work}/source")
+        os.unlink(f"{self.bench.work}/copy")
+        return value
