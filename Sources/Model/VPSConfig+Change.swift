@@ -94,11 +94,13 @@ extension VPSConfig {
     /// The options that differ between two configurations and that a running VPS does not see before its next start,
     /// with their dashes. A resource limit of setrlimit(2) can be changed in what runs, but not taken away from it.
     public static func needsRestart(from old: VPSConfig, to new: VPSConfig) -> [String] {
-        fields.filter { field in
+        // With another network or MAC all of its interface waits.
+        let asItWas = old.network == new.network && old.onNetwork.mac == new.onNetwork.mac
+        return fields.filter { field in
             if field.option == "ulimit" {
                 return !Set(old.ulimits.map(\.name)).isSubset(of: new.ulimits.map(\.name))
             }
-            return !field.live && field.differs(old, new)
+            return !(field.live && (asItWas || !field.ofInterface)) && field.differs(old, new)
         }.map { "--\($0.option)" }
     }
 }
@@ -111,6 +113,9 @@ extension VPSConfig {
         let live: Bool
         let differs: (VPSConfig, VPSConfig) -> Bool
         let copy: (VPSConfig, inout VPSConfig) -> Void
+
+        /// Part of the VPS's interface.
+        var ofInterface: Bool { ["ip", "gateway", "publish", "rate-in", "rate-out"].contains(option) }
 
         init<Value: Equatable>(_ option: String, live: Bool = false, _ path: WritableKeyPath<VPSConfig, Value>) {
             self.option = option
@@ -140,7 +145,8 @@ extension VPSConfig {
             Field("io-write-iops", live: true, \.resources.ioWriteIops), Field("ulimit", live: true, \.ulimits),
             Field("mount", \.mounts), Field("device", \.devices), Field("cap-add", \.capAdd),
             Field("cap-drop", \.capDrop), Field("seccomp", \.seccomp), Field("userns", \.userns),
-            Field("net", \.network), Field("ip", \.onNetwork.addresses), Field("gateway", \.onNetwork.gateways),
+            Field("net", \.network), Field("ip", live: true, \.onNetwork.addresses),
+            Field("gateway", live: true, \.onNetwork.gateways),
             Field("mac", \.onNetwork.mac), Field("publish", live: true, \.onNetwork.published),
             Field("rate-in", live: true, \.onNetwork.rateIn), Field("rate-out", live: true, \.onNetwork.rateOut),
             Field("nesting", \.nesting), Field("stop-signal", live: true, \.stopSignal),

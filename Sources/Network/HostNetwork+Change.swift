@@ -1,61 +1,183 @@
 internal import Kernel
 public import Model
 
-// What can be changed while a VPS runs: its published ports and its rates.
+// What can be changed while a VPS runs: its addresses and gateways, its published ports and its rates.
 extension HostNetwork {
-    /// Whether a running VPS takes on the difference of two configurations at once; all else waits for its next start.
+    /// Whether a running VPS takes on the difference of two configurations at once; another network and another MAC wait for
+    /// its next start.
     public static func isLive(_ old: VPSConfig, _ new: VPSConfig) -> Bool {
-        let b = new.onNetwork
-        var a = old.onNetwork
-        (a.published, a.rateIn, a.rateOut) = (b.published, b.rateIn, b.rateOut)
-        return old.network == new.network && a == b
+        old.network == new.network && old.onNetwork.mac == new.onNetwork.mac
     }
 
-    /// Changes published ports and rates of a VPS that runs; its addresses stay as they are.
-    /// - Throws: `cannotCreate` for a port that another VPS has published; then nothing has changed.
-    public func change(_ vps: String, to own: VPSNetwork) throws(CtrError) {
+    /// Gives a VPS that runs the addresses, ways out, published ports and rates of another configuration. What it keeps is not
+    /// touched: connections of those addresses stay. Its MAC stays as well, until its next start.
+    /// - Parameters:
+    ///   - old: what it runs with; ``isLive(_:_:)``.
+    ///   - pid: of a process in its network namespace.
+    ///   - isAlive: whether that number is still this process's.
+    /// - Throws: `cannotCreate` for an address or a port that another VPS or the host has. After an error all is as it was.
+    public func change(
+        _ old: VPSConfig, to new: VPSConfig, pid: Int32, isAlive: () -> Bool
+    ) throws(CtrError) {
+        let vps = new.name
         let registry = try registry()
         guard let before = try registry.note(of: vps) else {
             throw CtrError(.failed, "network: VPS \(vps) has no interface", step: "network")
         }
         let plan = try plan(registry)
-        var after = before
-        after.published = own.published
-        after.rateOut = own.rateOut
+        let namespace = try describing("network namespace of VPS \(vps)", code: .failed, step: "network") {
+            () throws(SysError) in try Kernel.open("/proc/\(pid)/ns/net", .readOnly)
+        }
+        if !isAlive() { throw CtrError(.failed, "VPS \(vps): has just ended", step: "network") }
+        let port = Port(vps: vps, plan: plan, socket: try NetlinkSocket(), namespace: namespace)
+        let former = former(old, before, plan)
+        var network = try wanted(new, before, plan, registry)
+        network.mac = before.mac
+        if network.choice == .routed, network.addresses.contains(where: { !before.addresses.contains($0.address) }) {
+            try requireRouting(network, port.socket)
+        }
+        let after = AddressRegistry.Note(network)
+        try claim(after, beside: before, vps, registry)
+        do throws(CtrError) {
+            try arrange(port, from: former, to: network, registry)
+        } catch {
+            // What of it can't be taken back is told by the error; nothing of it outlives the VPS.
+            try? arrange(port, from: network, to: former, registry)
+            try? settle(before, insteadOf: after, vps, registry)
+            throw error
+        }
+        try settle(after, insteadOf: before, vps, registry)
+    }
+
+    /// A VPS's interface while it is changed.
+    private struct Port: ~Copyable {
+        let vps: String
+        let plan: NetworkPlan
+        let socket: NetlinkSocket
+        let namespace: FD
+    }
+
+    /// What a VPS that runs has.
+    private func former(_ old: VPSConfig, _ note: AddressRegistry.Note, _ plan: NetworkPlan) -> ClaimedNetwork {
+        let addresses = note.addresses.map { address in
+            if note.kind == .nat { return CIDR(address, plan.bits(of: address)) }
+            return old.onNetwork.addresses.first { note.kind == .bridge && $0.address == address }
+                ?? CIDR(address, address.width)
+        }
+        return ClaimedNetwork(
+            choice: old.network, mac: note.mac, addresses: addresses, gateways: gateways(old, plan, note.addresses),
+            published: note.published, rateIn: old.onNetwork.rateIn, rateOut: note.rateOut)
+    }
+
+    /// What is new becomes the VPS's. Until it is settled the note has both, so that a crash leaves nothing that no note tells of.
+    private func claim(
+        _ after: AddressRegistry.Note, beside before: AddressRegistry.Note, _ vps: String,
+        _ registry: borrowing AddressRegistry
+    ) throws(CtrError) {
+        var both = before
+        both.addresses += after.addresses.filter { !before.addresses.contains($0) }
+        both.published += after.published.filter { !before.published.contains($0) }
+        try registry.write(both, of: vps)
         let new = after.items.filter { !before.items.contains($0) }
         for (index, item) in new.enumerated() where try !registry.claim(item, for: vps) {
             let owner = try registry.owner(of: item) ?? "another"
             for taken in new.prefix(index) { try registry.release(taken, of: vps) }
+            try registry.write(before, of: vps)
             throw CtrError(.cannotCreate, "network: VPS \(owner.escaped) has \(item) (choose another)", step: "network")
         }
-        try shape(interfaceName(of: vps, before, plan), own.rateIn, NetlinkSocket())
-        try exchange(before, after, vps, plan)
-        try registry.write(after, of: vps)
-        for item in before.items where !after.items.contains(item) { try registry.release(item, of: vps) }
     }
 
-    /// Out with the old elements and in with the new.
-    private func exchange(
-        _ before: AddressRegistry.Note, _ after: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan
+    private func settle(
+        _ note: AddressRegistry.Note, insteadOf other: AddressRegistry.Note, _ vps: String,
+        _ registry: borrowing AddressRegistry
     ) throws(CtrError) {
-        let out = FilterChange.removing(from: table)
-        changeable(before, vps, plan, in: out)
-        // Somebody may have taken the table away: then there is nothing to take out.
-        if !out.isEmpty, let refusal = try out.commit(), refusal.errno != Errno.noEntry { throw refusal.error() }
-        let into = FilterChange.adding(to: table)
-        changeable(after, vps, plan, in: into)
-        if !into.isEmpty, let refusal = try into.commit() { throw refusal.error() }
+        try registry.write(note, of: vps)
+        for item in other.items where !note.items.contains(item) { try registry.release(item, of: vps) }
+        try registry.sync()
     }
 
-    /// What of a VPS's elements may differ while it runs.
-    func changeable(
-        _ note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan?, in change: FilterChange
-    ) {
-        for published in note.published { publish(published, note.addresses, in: change) }
-        if let rate = note.rateOut {
-            let name = interfaceName(of: vps, note, plan)
-            change.limit(
-                note.kind == .routed ? .inet : .bridge, "rates", FilterChange.Key().interface(name), name, rate)
+    private func arrange(
+        _ port: borrowing Port, from former: ClaimedNetwork, to network: ClaimedNetwork,
+        _ registry: borrowing AddressRegistry
+    ) throws(CtrError) {
+        let (before, after) = (AddressRegistry.Note(former), AddressRegistry.Note(network))
+        let name = try named(after, port)
+        try exchange(before, after, port, registry)
+        if former.addresses != network.addresses || former.gateways != network.gateways {
+            if network.choice == .routed { try reroute(before, network, over: name, port.socket) }
+            try configure(network, after: former, in: port.namespace)
+        }
+        try shape(name, network.rateIn, port.socket)
+    }
+
+    /// One that leaves a slot of the pool leaves the slot's name with it: the next VPS there makes an interface of that name.
+    private func named(_ note: AddressRegistry.Note, _ port: borrowing Port) throws(CtrError) -> String {
+        let name = interfaceName(of: port.vps, note, port.plan)
+        let alias = alias(of: port.vps)
+        guard let link = try port.socket.links().first(where: { isOurs($0) && $0.alias == alias }) else {
+            throw CtrError(.failed, "network: the interface of VPS \(port.vps) has gone", step: "network")
+        }
+        if link.name == name { return name }
+        let batch = NetlinkBatch()
+        batch.rename(link.index, to: name)
+        // Before Linux 6.2 one that is up can't be renamed.
+        if let refusal = try port.socket.send(batch).first {
+            guard refusal.errno == Errno.busy else { throw refusal.error() }
+            let slow = NetlinkBatch()
+            slow.set(up: false, link.index)
+            slow.rename(link.index, to: name)
+            slow.set(up: true, link.index)
+            try port.socket.carryOut(slow)
+        }
+        return name
+    }
+
+    /// Out with the old elements and in with the new; what the VPS sends in between is lost.
+    private func exchange(
+        _ before: AddressRegistry.Note, _ after: AddressRegistry.Note, _ port: borrowing Port,
+        _ registry: borrowing AddressRegistry
+    ) throws(CtrError) {
+        // As it was named: by `before` it had the slot's name until now.
+        try dismiss(before, port.vps, port.plan, slots: true)
+        for isSecond in [false, true] {
+            let into = FilterChange.adding(to: table)
+            elements(of: after, port.vps, port.plan, in: into)
+            guard let refusal = try into.commit() else { return }
+            // Somebody took the table away.
+            guard !isSecond, refusal.errno == Errno.noEntry else { throw refusal.error() }
+            try install(port.plan, registry)
+            // That was by the note, which has both.
+            if let both = try registry.note(of: port.vps) { try dismiss(both, port.vps, port.plan, slots: true) }
+        }
+    }
+
+    /// The side of the VPS: what of its addresses and ways is other than it was. What it has set up by itself stays.
+    private func configure(
+        _ network: ClaimedNetwork, after former: ClaimedNetwork, in namespace: borrowing FD
+    ) throws(CtrError) {
+        let socket = try NetlinkSocket.inside(namespace)
+        guard let link = try socket.link(HostNetwork.guestInterface) else {
+            throw CtrError(
+                .failed, "network: interface \(HostNetwork.guestInterface) of the VPS has gone", step: "network")
+        }
+        let gone = NetlinkBatch()
+        for gateway in former.gateways where !network.gateways.contains(gateway) {
+            gone.remove(route: .all(six: gateway.isIPv6), over: link.index)
+        }
+        for address in former.addresses where !network.addresses.contains(address) {
+            gone.remove(address, from: link.index)
+        }
+        // The VPS may have taken them away itself.
+        _ = try socket.send(gone)
+        // All of them, since with the first address of a network the kernel takes away the others of it.
+        try socket.carryOut(settings(network, of: link))
+        guard case .bridge = network.choice else { return }
+        let new = network.addresses.filter { !former.addresses.contains($0) }
+        try NetlinkSocket.within(namespace) { () throws(CtrError) in
+            // Where that can't be said, what others remember fades by itself.
+            for address in new {
+                try? CurrentProcess.sendFrame(Announcement.frame(address.address, at: link.mac), over: link.index)
+            }
         }
     }
 }

@@ -25,19 +25,10 @@ extension HostNetwork {
     public func claim(_ config: VPSConfig, durable: Bool) throws(CtrError) -> ClaimedNetwork {
         let registry = try registry()
         let plan = try plan(registry)
-        let own = config.onNetwork
         let before = try registry.note(of: config.name)
-        var note = AddressRegistry.Note(config.network.kind, mac: own.mac ?? plan.mac(of: config.name))
-        note.published = own.published
-        note.rateOut = own.rateOut
-        let wanted = try addresses(config, plan)
+        let network = try wanted(config, before, plan, registry)
+        let note = AddressRegistry.Note(network)
         // First the note, then what it tells of: a claim that is cut short is found.
-        note.addresses = wanted.map(\.address)
-        let automatic = config.network == .nat && wanted.isEmpty
-        if automatic {
-            note.addresses = try slot(config.name, before, plan, registry)
-            if own.mac == nil, let slot = plan.slot(of: note.addresses) { note.mac = plan.mac(ofSlot: slot) }
-        }
         if note != before { try registry.write(note, of: config.name) }
         for item in before?.items ?? [] where !note.items.contains(item) { try registry.release(item, of: config.name) }
         for item in note.items where try !registry.claim(item, for: config.name) {
@@ -47,11 +38,26 @@ extension HostNetwork {
             throw CtrError(.cannotCreate, "network: VPS \(owner.escaped) has \(item) (choose another)", step: "network")
         }
         if durable, note != before { try registry.sync() }
+        return network
+    }
+
+    /// What a VPS is to have by its configuration and by what it has now; nothing is claimed.
+    func wanted(
+        _ config: VPSConfig, _ before: AddressRegistry.Note?, _ plan: NetworkPlan,
+        _ registry: borrowing AddressRegistry
+    ) throws(CtrError) -> ClaimedNetwork {
+        let own = config.onNetwork
+        var mac = own.mac ?? plan.mac(of: config.name)
+        var addresses = try addresses(config, plan)
+        if config.network == .nat, addresses.isEmpty {
+            let found = try slot(config.name, before, plan, registry)
+            if own.mac == nil, let slot = plan.slot(of: found) { mac = plan.mac(ofSlot: slot) }
+            addresses = found.map { CIDR($0, plan.bits(of: $0)) }
+        }
         return ClaimedNetwork(
-            choice: config.network, mac: note.mac,
-            addresses: automatic ? note.addresses.map { CIDR($0, plan.bits(of: $0)) } : wanted,
-            gateways: gateways(config, plan, note.addresses), published: own.published, rateIn: own.rateIn,
-            rateOut: own.rateOut)
+            choice: config.network, mac: mac, addresses: addresses,
+            gateways: gateways(config, plan, addresses.map(\.address)), published: own.published,
+            rateIn: own.rateIn, rateOut: own.rateOut)
     }
 
     /// What the operator asked for, with networks filled in; empty where the pool is to say.
@@ -76,7 +82,7 @@ extension HostNetwork {
         return result
     }
 
-    private func gateways(_ config: VPSConfig, _ plan: NetworkPlan, _ addresses: [IPAddress]) -> [IPAddress] {
+    func gateways(_ config: VPSConfig, _ plan: NetworkPlan, _ addresses: [IPAddress]) -> [IPAddress] {
         switch config.network {
         case .none, .host: []
         case .bridge: config.onNetwork.gateways

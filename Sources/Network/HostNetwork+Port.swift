@@ -122,9 +122,11 @@ extension HostNetwork {
     func elements(
         of note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan?, slots: Bool = true, in change: FilterChange
     ) {
-        changeable(note, vps, plan, in: change)
+        for published in note.published { publish(published, note.addresses, in: change) }
+        let name = interfaceName(of: vps, note, plan)
+        let port = FilterChange.Key().interface(name)
+        if let rate = note.rateOut { change.limit(note.kind == .routed ? .inet : .bridge, "rates", port, name, rate) }
         if note.slot(plan) != nil, !slots { return }
-        let port = FilterChange.Key().interface(interfaceName(of: vps, note, plan))
         let what = "packet filter of VPS \(vps)"
         if note.kind == .routed {
             for address in note.addresses {
@@ -162,16 +164,21 @@ extension HostNetwork {
             throw CtrError(
                 .failed, "network: interface \(HostNetwork.guestInterface) of the VPS has gone", step: "network")
         }
+        try socket.carryOut(settings(network, of: link))
+    }
+
+    /// Addresses and ways of the interface inside. What is there already is no error.
+    func settings(_ network: ClaimedNetwork, of link: Link) -> NetlinkBatch {
         let six = HostSysctl.hasIPv6
         let batch = NetlinkBatch()
         // Before it comes up: what it then says of itself is of these.
         for address in network.addresses where six || !address.address.isIPv6 { batch.add(address, to: link.index) }
         batch.setUp(HostNetwork.guestInterface)
         for gateway in network.gateways where six || !gateway.isIPv6 {
-            let everywhere = CIDR(IPAddress(bytes: [UInt8](repeating: 0, count: gateway.bytes.count)), 0)
-            batch.add(route: everywhere, gateway: gateway, onLink: network.choice == .routed, over: link.index)
+            batch.add(
+                route: .all(six: gateway.isIPv6), gateway: gateway, onLink: network.choice == .routed, over: link.index)
         }
-        try socket.carryOut(batch)
+        return batch
     }
 
     /// An interface of a VPS of this root.
@@ -186,16 +193,7 @@ extension HostNetwork {
     func takeAway(
         _ note: AddressRegistry.Note, _ vps: String, plan: NetworkPlan?, ended: Bool = false
     ) throws(CtrError) {
-        let change = FilterChange.removing(from: table)
-        elements(of: note, vps, plan, slots: false, in: change)
-        if !change.isEmpty, let refusal = try change.commit(), refusal.errno == Errno.noEntry {
-            // Half of it is there at most: one after another.
-            for number in 0..<change.count {
-                let single = FilterChange.removing(from: table)
-                single.only(number) { self.elements(of: note, vps, plan, slots: false, in: single) }
-                _ = try single.commit()
-            }
-        }
+        try dismiss(note, vps, plan, slots: false)
         let slot = note.slot(plan)
         if ended, slot != nil { return }
         let name = interfaceName(of: vps, note, plan)
@@ -206,6 +204,24 @@ extension HostNetwork {
     }
 }
 
+// Taking away what the filter knows.
+extension HostNetwork {
+    /// Out with a VPS's elements; those that are not there are no error.
+    func dismiss(
+        _ note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan?, slots: Bool
+    ) throws(CtrError) {
+        let change = FilterChange.removing(from: table)
+        elements(of: note, vps, plan, slots: slots, in: change)
+        guard !change.isEmpty, let refusal = try change.commit(), refusal.errno == Errno.noEntry else { return }
+        // Half of it is there at most: one after another.
+        for number in 0..<change.count {
+            let single = FilterChange.removing(from: table)
+            single.only(number) { self.elements(of: note, vps, plan, slots: slots, in: single) }
+            _ = try single.commit()
+        }
+    }
+}
+
 extension AddressRegistry.Note {
     init(_ network: ClaimedNetwork) {
         self.init(network.choice.kind, mac: network.mac)
@@ -213,6 +229,11 @@ extension AddressRegistry.Note {
         addresses = network.addresses.map(\.address)
         published = network.published
     }
+}
+
+extension CIDR {
+    /// What a default route leads to.
+    static func all(six: Bool) -> CIDR { CIDR(IPAddress(bytes: [UInt8](repeating: 0, count: six ? 16 : 4)), 0) }
 }
 
 extension MACAddress {
@@ -229,20 +250,29 @@ extension NetlinkSocket {
     static func inside(
         _ namespace: borrowing FD, turningOn sysctls: [String] = []
     ) throws(CtrError) -> NetlinkSocket {
+        try within(namespace) { () throws(CtrError) in
+            for name in sysctls { try? HostSysctl.set(name, "1") }
+            return try NetlinkSocket()
+        }
+    }
+
+    /// Runs a block in another network namespace, and returns to this process's own.
+    static func within<Result: ~Copyable>(
+        _ namespace: borrowing FD, _ body: () throws(CtrError) -> Result
+    ) throws(CtrError) -> Result {
         let own = try describing("network namespace", code: .failed, step: "network") { () throws(SysError) in
             let own = try open("/proc/self/ns/net", .readOnly)
             try namespace.join(.network)
             return own
         }
-        let socket: NetlinkSocket
-        for name in sysctls { try? HostSysctl.set(name, "1") }
-        do throws(CtrError) { socket = try NetlinkSocket() } catch {
+        let result: Result
+        do throws(CtrError) { result = try body() } catch {
             try? own.join(.network)
             throw error
         }
         try describing("return to the host's network", code: .failed, step: "network") { () throws(SysError) in
             try own.join(.network)
         }
-        return socket
+        return result
     }
 }

@@ -43,6 +43,23 @@ extension HostNetwork {
         announce(uplinks)
     }
 
+    /// As ``route(_:over:_:)``, for one that had other addresses.
+    func reroute(
+        _ before: AddressRegistry.Note, _ network: ClaimedNetwork, over name: String, _ socket: NetlinkSocket
+    ) throws(CtrError) {
+        var gone = before
+        gone.addresses.removeAll { address in network.addresses.contains { $0.address == address } }
+        try answerNoMore(gone, socket)
+        guard let link = try socket.link(name) else {
+            throw CtrError(.failed, "network: interface \(name) has gone", step: "network")
+        }
+        let batch = NetlinkBatch()
+        for address in gone.addresses { batch.remove(route: CIDR(address, address.width), over: link.index) }
+        // What is not there any more needs no removal.
+        _ = try socket.send(batch)
+        try route(network, over: name, socket)
+    }
+
     /// Who knew the addresses elsewhere learns that they are here. Where that can't be said, their memory fades by itself.
     private func announce(_ uplinks: [(address: IPAddress, link: Link)]) {
         for uplink in uplinks where uplink.link.isUp && uplink.link.mac.count == 6 {

@@ -179,6 +179,25 @@ extension NetlinkBatch {
         }
     }
 
+    func rename(_ index: Int32, to name: String) {
+        add(RTM_NEWLINK, what: "rename interface to \(name)") { message in
+            var fixed = ifinfomsg()
+            fixed.ifi_index = index
+            message.put(fixed)
+            message.put(IFLA_IFNAME, name)
+        }
+    }
+
+    func set(up: Bool, _ index: Int32) {
+        add(RTM_NEWLINK, what: "bring an interface \(up ? "up" : "down")") { message in
+            var fixed = ifinfomsg()
+            fixed.ifi_index = index
+            fixed.ifi_flags = up ? Link.up : 0
+            fixed.ifi_change = Link.up
+            message.put(fixed)
+        }
+    }
+
     func remove(link name: String) {
         add(RTM_DELLINK, what: "remove interface \(name)") { message in
             message.put(ifinfomsg())

@@ -56,14 +56,16 @@ public struct Change: Sendable {
         try VPSFiles.write(config, "config.json", in: lock.directory, of: name, durable: true)
     }
 
-    /// Before it is written down: what is refused is not kept. One that runs keeps its addresses until its next start.
+    /// Before it is written down: what is refused is not kept. One that runs keeps its network and MAC until its next start.
     private func claim(_ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles) throws(CtrError) {
         guard new.network != old.network || new.interface != old.interface else { return }
         if let running = try RunningInit.find(files) {
             guard running.state.config.network.hasInterface, HostNetwork.isLive(running.state.config, new) else {
                 return
             }
-            try files.host.network(settings: .load()).change(name, to: new.onNetwork)
+            let handle = running.handle
+            try files.host.network(settings: .load()).change(
+                running.state.config, to: new, pid: running.state.pid, isAlive: { !handle.hasEnded })
         } else if new.network.hasInterface {
             _ = try files.host.network(settings: .load()).claim(new, durable: true)
         } else {
