@@ -18,6 +18,7 @@ import time
 
 import disks
 import life
+import network
 import oci
 import suspend
 
@@ -54,12 +55,14 @@ class Worker:
     """Times commands in a process of its own. crun refuses a host with cgroups of both versions, so it and runc run
     in a private mount namespace that lacks the unified hierarchy; ctr and the floor run on the host as it is."""
 
-    def __init__(self, work, hybrid_hidden=False):
-        self.errors = f"{work}/stderr-{'peers' if hybrid_hidden else 'host'}"
-        command = [sys.executable, os.path.abspath(__file__), "--worker", self.errors]
-        if hybrid_hidden:
-            hide = "umount /sys/fs/cgroup/unified 2>/dev/null || true; exec \"$@\""
-            command = ["unshare", "-m", "--propagation", "private", "sh", "-c", hide, "sh", *command]
+    HYBRID_HIDDEN = [
+        "unshare", "-m", "--propagation", "private", "sh", "-c",
+        "umount /sys/fs/cgroup/unified 2>/dev/null || true; exec \"$@\"", "sh"]
+
+    def __init__(self, work, name, inside=()):
+        """inside: a command that executes its arguments somewhere else."""
+        self.errors = f"{work}/stderr-{name}"
+        command = [*inside, sys.executable, os.path.abspath(__file__), "--worker", self.errors]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, args):
@@ -109,8 +112,8 @@ class Bench:
         with open(f"{self.work}/config.json", "w") as file:
             json.dump({"idRegistry": f"{self.work}/ids", "net": "none"}, file)
         os.environ["CTR_CONFIG"] = f"{self.work}/config.json"
-        self.host = Worker(self.work)
-        self.hidden = Worker(self.work, hybrid_hidden=True)
+        self.host = Worker(self.work, "host")
+        self.hidden = Worker(self.work, "peers", Worker.HYBRID_HIDDEN)
         self.ctr = [options.ctr, "--root", f"{self.work}/lib", "--state", f"{self.work}/run"]
         self.limits = ["--memory", "256M", "--pids", "256"]
         self.peers = {name: [f"{options.peers}/{name}", "--root", f"{self.work}/{name}"] for name in ("crun", "runc")}
@@ -317,7 +320,7 @@ class Bench:
             steps = [self.measure_start, self.measure_run, self.measure_exec, self.measure_many]
             if self.has_ctr:
                 steps += life.Life(self, compare, percentile).steps() + disks.Disks(self).steps()
-                steps += suspend.Suspend(self).steps()
+                steps += network.Network(self, compare, Worker).steps() + suspend.Suspend(self).steps()
             # BENCH_ONLY names the steps of a short session, for instance "minimal idle".
             only = os.environ.get("BENCH_ONLY", "").split()
             for step in steps:

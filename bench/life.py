@@ -68,12 +68,12 @@ class Lxc:
             except OSError as error:
                 self.bench.notes.append(f"lxc left {path}: {error.strerror}")
 
-    def create(self, name, rootfs, signal):
+    def create(self, name, rootfs, signal, init="/sbin/init", network=("type = empty",)):
         os.makedirs(f"{self.path}/{name}/upper")
         lines = [
             f"lxc.rootfs.path = overlay:{rootfs}:{self.path}/{name}/upper", f"lxc.uts.name = {name}",
-            "lxc.net.0.type = empty", "lxc.mount.auto = proc:mixed sys:mixed cgroup:mixed", "lxc.tty.max = 0",
-            "lxc.pty.max = 64", f"lxc.signal.halt = {signal}", "lxc.init.cmd = /sbin/init",
+            *(f"lxc.net.0.{line}" for line in network), "lxc.mount.auto = proc:mixed sys:mixed cgroup:mixed", "lxc.tty.max = 0",
+            "lxc.pty.max = 64", f"lxc.signal.halt = {signal}", f"lxc.init.cmd = {init}",
             "lxc.cgroup.memory.limit_in_bytes = 256M", "lxc.cgroup.pids.max = 256",
         ]
         with open(f"{self.path}/{name}/config", "w") as file:

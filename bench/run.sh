@@ -2,7 +2,7 @@
 # Builds what is measured against, measures, and writes bench/results.md: make bench. BENCH_ROUNDS sets how often each
 # command is timed (100), BENCH_LIFE_ROUNDS each start and stop (30), BENCH_IDLE_SECONDS how long idle VPSs may be started
 # (300). BENCH_DEBIAN=no leaves out debian-12; BENCH_ONLY names steps: start run exec many minimal debian
-# idle disks suspend. BENCH_DISK_SIZES are megabytes of data (10 500 5000), BENCH_SUSPEND_SIZES of memory (10 100 1000).
+# idle disks network suspend. BENCH_DISK_SIZES are megabytes of data (10 500 5000), BENCH_SUSPEND_SIZES of memory (10 100 1000).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(id -u)" != 0 ]; then
@@ -12,7 +12,7 @@ fi
 cache=$PWD/.cache/peers
 work=$PWD/bench/.work
 mkdir -p "$work"
-for program in floor start io attach; do
+for program in floor start io attach stream; do
     gcc -O2 -Wall -Wextra -Werror -static -s -o "$work/$program" "bench/$program.c"
 done
 if ! bench/peers.sh "$cache"; then

@@ -17,8 +17,8 @@ packages() {
                 util-linux xfsprogs xz-utils zstd
             ;;
         bench)
-            echo busybox-static coreutils gcc golang-github-containers-common libc6-dev libseccomp-dev lxc rsync mmdebstrap \
-                mount patchelf python3 util-linux xfsprogs btrfs-progs
+            echo busybox-static coreutils gcc golang-github-containers-common iproute2 libc6-dev libseccomp-dev lxc rsync \
+                mmdebstrap mount nftables patchelf python3 util-linux xfsprogs btrfs-progs
             ;;
         lab) echo apt dpkg e2fsprogs kmod mmdebstrap python3 qemu-system-x86 busybox-static cpio zstd ;;
         lint) echo gcc python3 shellcheck ;;
