@@ -12,7 +12,12 @@ SECONDS = "2"
 # A host with forwarding on and an address that nobody else has.
 HOST = """
 ip link set lo up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-ip link add lxcbr type bridge; ip link set lxcbr up
+exec "$@"
+"""
+# lxc looks for its bridge in /sys, which shows the network namespace that mounted it.
+LXC_HOST = """
+ip link set lo up; ip link add lxcbr type bridge; ip link set lxcbr up
+mount -t sysfs sysfs /mnt; mount --rbind /sys/fs/cgroup /mnt/fs/cgroup; mount --move /mnt /sys
 exec "$@"
 """
 
@@ -50,7 +55,12 @@ class Network:
         more = statistics.median(times["ctr, --net nat"]) - statistics.median(times["ctr, --net none"])
         self.bench.goals.append(("run: --net nat more than --net none", f"{more:.1f} ms", "≤ 3 ms", more <= 3))
         if self.lxc:
-            self.measure_lxc(host)
+            lxc = self.worker(self.bench.work, "lxc", [
+                "unshare", "-nm", "--propagation", "private", "sh", "-c", LXC_HOST, "sh"])
+            try:
+                self.measure_lxc(lxc)
+            finally:
+                lxc.close()
 
     def measure_lxc(self, host):
         names = {"lxc, empty": "empty", "lxc, veth": "veth"}
