@@ -5,6 +5,7 @@ internal import Model
 ///
 /// It holds symbolic links: `plan`, the networks of this root and a number from which MACs follow (``NetworkPlan``); for each address in
 /// use one of that name that names its VPS, for each published port one like `tcp-8080`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
+/// And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
 /// symlinkat(2) fails where a name exists, so an address is never given twice. The note is made first and removed last: what a
 /// crash leaves is found by it.
 struct AddressRegistry: ~Copyable {
@@ -99,9 +100,7 @@ struct AddressRegistry: ~Copyable {
     }
 
     borrowing func record(_ plan: NetworkPlan) throws(CtrError) {
-        try unlink("new")
-        _ = try make("new", plan.text)
-        try describing(Self.failure) { () throws(SysError) in try fd.rename("new", to: fd, "plan") }
+        try replace("plan", plan.text)
     }
 
     // MARK: what a VPS has
@@ -115,10 +114,7 @@ struct AddressRegistry: ~Copyable {
     }
 
     borrowing func write(_ note: Note, of vps: String) throws(CtrError) {
-        if try make("at-\(vps)", note.text) { return }
-        try unlink("new")
-        _ = try make("new", note.text)
-        try describing(Self.failure) { () throws(SysError) in try fd.rename("new", to: fd, "at-\(vps)") }
+        try replace("at-\(vps)", note.text)
     }
 
     /// Who has an address or a port; nil: nobody.
@@ -136,6 +132,22 @@ struct AddressRegistry: ~Copyable {
 
     borrowing func forget(_ vps: String) throws(CtrError) { try unlink("at-\(vps)") }
 
+    /// What went over a VPS's interface; nil: nothing yet, or its link is of no use.
+    borrowing func totals(of vps: String) throws(CtrError) -> TrafficTotals? {
+        try target("sum-\(vps)").flatMap { TrafficTotals(text: $0) }
+    }
+
+    borrowing func write(_ totals: TrafficTotals, of vps: String) throws(CtrError) {
+        try replace("sum-\(vps)", totals.text)
+    }
+
+    borrowing func forgetTotals(of vps: String) throws(CtrError) { try unlink("sum-\(vps)") }
+
+    /// All VPSs with totals.
+    borrowing func counted() throws(CtrError) -> [String] {
+        try names().filter { $0.hasPrefix("sum-") }.map { String($0.dropFirst(4)) }
+    }
+
     /// All VPSs that have a note.
     borrowing func all() throws(CtrError) -> [String] {
         try names().filter { $0.hasPrefix("at-") }.map { String($0.dropFirst(3)) }.sorted()
@@ -144,7 +156,8 @@ struct AddressRegistry: ~Copyable {
     /// All addresses and ports that somebody has.
     borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
         var result: [(item: String, vps: String)] = []
-        for name in try names() where !["plan", "new"].contains(name) && !name.hasPrefix("at-") {
+        for name in try names()
+        where !["plan", "new"].contains(name) && !name.hasPrefix("at-") && !name.hasPrefix("sum-") {
             if let vps = try target(name) { result.append((name, vps)) }
         }
         return result
@@ -168,6 +181,13 @@ struct AddressRegistry: ~Copyable {
             }
             return true
         }
+    }
+
+    private borrowing func replace(_ name: String, _ target: String) throws(CtrError) {
+        if try make(name, target) { return }
+        try unlink("new")
+        _ = try make("new", target)
+        try describing(Self.failure) { () throws(SysError) in try fd.rename("new", to: fd, name) }
     }
 
     private borrowing func target(_ name: String) throws(CtrError) -> String? {

@@ -90,8 +90,38 @@ final class FilterChange {
         }
     }
 
+    /// What comes from or goes to an interface is counted: objects of its own, and the elements of maps that name them.
+    func counters(_ family: Table, _ port: String) {
+        let what = "counters of \(port)"
+        for counter in TrafficCounter.allCases {
+            let (key, name) = (Key().interface(port), counter.object(port))
+            if isRemoval { element(family, counter.map, key, what: what) }
+            object(isRemoval ? NFT_MSG_DELOBJ : NFT_MSG_NEWOBJ, family, name, NFT_OBJECT_COUNTER, what: what) { data in
+                data.put(Int(NFTA_COUNTER_BYTES.rawValue), u64: 0)
+                data.put(Int(NFTA_COUNTER_PACKETS.rawValue), u64: 0)
+            }
+            if !isRemoval { element(family, counter.map, key, object: name, what: what) }
+        }
+    }
+
     private func limitObject(
         _ message: nf_tables_msg_types, _ family: Table, _ name: String, _ rate: Int64, what: String
+    ) {
+        object(message, family, name, NFT_OBJECT_LIMIT, what: what) { data in
+            data.put(Int(NFTA_LIMIT_RATE.rawValue), u64: UInt64(rate).bigEndian)
+            data.put(Int(NFTA_LIMIT_UNIT.rawValue), u64: UInt64(1).bigEndian)
+            // The kernel's bucket has a second's worth beside this; a large segment must fit in.
+            let burst = UInt32(max(0, (1 << 17) - rate))
+            data.put(Int(NFTA_LIMIT_BURST.rawValue), bigEndian: burst)
+            data.put(Int(NFTA_LIMIT_TYPE.rawValue), bigEndian: UInt32(NFT_LIMIT_PKT_BYTES.rawValue))
+            data.put(Int(NFTA_LIMIT_FLAGS.rawValue), bigEndian: UInt32(NFT_LIMIT_F_INV.rawValue))
+        }
+    }
+
+    /// One that is there already stays as it is.
+    private func object(
+        _ message: nf_tables_msg_types, _ family: Table, _ name: String, _ kind: Int32, what: String,
+        _ body: (NetlinkMessage) -> Void
     ) {
         defer { count += 1 }
         if let wanted, wanted != count { return }
@@ -100,17 +130,8 @@ final class FilterChange {
             request.put(nfgenmsg(nfgen_family: family.family, version: 0, res_id: 0))
             request.put(Int(NFTA_OBJ_TABLE.rawValue), table)
             request.put(Int(NFTA_OBJ_NAME.rawValue), name)
-            request.put(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: UInt32(NFT_OBJECT_LIMIT))
-            if isRemoval { return }
-            request.nest(Int(NFTA_OBJ_DATA.rawValue)) { data in
-                data.put(Int(NFTA_LIMIT_RATE.rawValue), u64: UInt64(rate).bigEndian)
-                data.put(Int(NFTA_LIMIT_UNIT.rawValue), u64: UInt64(1).bigEndian)
-                // The kernel's bucket has a second's worth beside this; a large segment must fit in.
-                let burst = UInt32(max(0, (1 << 17) - rate))
-                data.put(Int(NFTA_LIMIT_BURST.rawValue), bigEndian: burst)
-                data.put(Int(NFTA_LIMIT_TYPE.rawValue), bigEndian: UInt32(NFT_LIMIT_PKT_BYTES.rawValue))
-                data.put(Int(NFTA_LIMIT_FLAGS.rawValue), bigEndian: UInt32(NFT_LIMIT_F_INV.rawValue))
-            }
+            request.put(Int(NFTA_OBJ_TYPE.rawValue), bigEndian: UInt32(kind))
+            if !isRemoval { request.nest(Int(NFTA_OBJ_DATA.rawValue), body) }
         }
     }
 

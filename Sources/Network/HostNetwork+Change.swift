@@ -101,8 +101,10 @@ extension HostNetwork {
         _ registry: borrowing AddressRegistry
     ) throws(CtrError) {
         let (before, after) = (AddressRegistry.Note(former), AddressRegistry.Note(network))
+        try count(before, port.vps, port.plan, registry)
         let name = try named(after, port)
         try exchange(before, after, port, registry)
+        try count(after, port.vps, port.plan, registry)
         if former.addresses != network.addresses || former.gateways != network.gateways {
             if network.choice == .routed { try reroute(before, network, over: name, port.socket) }
             try configure(network, after: former, in: port.namespace)

@@ -28,6 +28,13 @@ extension HostNetwork {
         let before = try registry.note(of: config.name)
         let network = try wanted(config, before, plan, registry)
         let note = AddressRegistry.Note(network)
+        if let before, interfaceName(of: config.name, before, plan) != interfaceName(of: config.name, note, plan),
+            var totals = try registry.totals(of: config.name)
+        {
+            // From now on another may have that interface, and its counts.
+            totals.port = "-"
+            try registry.write(totals, of: config.name)
+        }
         // First the note, then what it tells of: a claim that is cut short is found.
         if note != before { try registry.write(note, of: config.name) }
         for item in before?.items ?? [] where !note.items.contains(item) { try registry.release(item, of: config.name) }
@@ -139,10 +146,14 @@ extension HostNetwork {
     }
 
     /// Gives back all that a VPS had, its interface on the host included. Nothing there is no error.
-    public func release(_ vps: String) throws(CtrError) {
-        guard let registry = try AddressRegistry.open(directory, make: false), let note = try registry.note(of: vps)
-        else { return }
-        try takeAway(note, vps, plan: try registry.plan(), ended: true)
+    /// - Parameter keepingTotals: it is still there, and what it has sent and received is not forgotten.
+    public func release(_ vps: String, keepingTotals: Bool = false) throws(CtrError) {
+        guard let registry = try AddressRegistry.open(directory, make: false) else { return }
+        if !keepingTotals { try registry.forgetTotals(of: vps) }
+        guard let note = try registry.note(of: vps) else { return }
+        let plan = try registry.plan()
+        if keepingTotals { try count(note, vps, plan, registry) }
+        try takeAway(note, vps, plan: plan, ended: true)
         try release(note, vps, registry)
     }
 
@@ -150,7 +161,10 @@ extension HostNetwork {
     public func detach(_ vps: String) throws(CtrError) {
         guard let registry = try AddressRegistry.open(directory, make: false), let note = try registry.note(of: vps)
         else { return }
-        try takeAway(note, vps, plan: try registry.plan(), ended: true)
+        let plan = try registry.plan()
+        // The filter still knows, though the interface has gone.
+        try count(note, vps, plan, registry)
+        try takeAway(note, vps, plan: plan, ended: true)
     }
 
     private func release(
@@ -173,8 +187,12 @@ extension HostNetwork {
 
     /// The VPS got another name; it is stopped.
     public func rename(_ old: String, to new: String) throws(CtrError) {
-        guard let registry = try AddressRegistry.open(directory, make: false), let note = try registry.note(of: old)
-        else { return }
+        guard let registry = try AddressRegistry.open(directory, make: false) else { return }
+        if let totals = try registry.totals(of: old) {
+            try registry.write(totals, of: new)
+            try registry.forgetTotals(of: old)
+        }
+        guard let note = try registry.note(of: old) else { return }
         // Both notes say the same until the old one goes: a crash in between is mended by the next claim.
         try registry.write(note, of: new)
         for item in note.items {
@@ -208,6 +226,7 @@ extension HostNetwork {
             }
             freed.append(vps)
         }
+        for vps in try registry.counted() where isGone(vps) { try registry.forgetTotals(of: vps) }
         for claim in try registry.claims() where isGone(claim.vps) {
             try registry.release(claim.item, of: claim.vps)
         }

@@ -31,6 +31,10 @@ extension HostNetwork {
         try make(pair, isSlot: note.slot(plan) != nil, into: namespace, socket)
         do throws(CtrError) {
             try admit(note, vps, plan)
+            let registry = try registry()
+            // What is there is its own of before, or of one that had the slot before it.
+            try count(note, vps, plan, registry)
+            _ = consume registry
             if network.choice == .routed { try route(network, over: name, socket) }
             if let rate = network.rateIn { try shape(name, rate, socket) }
             try configure(network, in: namespace)
@@ -125,9 +129,10 @@ extension HostNetwork {
         for published in note.published { publish(published, note.addresses, in: change) }
         let name = interfaceName(of: vps, note, plan)
         let port = FilterChange.Key().interface(name)
-        if let rate = note.rateOut { change.limit(note.kind == .routed ? .inet : .bridge, "rates", port, name, rate) }
+        if let rate = note.rateOut { change.limit(note.family, "rates", port, name, rate) }
         if note.slot(plan) != nil, !slots { return }
         let what = "packet filter of VPS \(vps)"
+        change.counters(note.family, name)
         if note.kind == .routed {
             for address in note.addresses {
                 change.element(.inet, address.isIPv6 ? "routed6" : "routed4", port.address(address), what: what)

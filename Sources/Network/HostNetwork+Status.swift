@@ -1,14 +1,32 @@
 public import Model
 
-/// What went over a VPS's interface since its start, as the VPS sees it. Bytes and packets.
+/// What went over a VPS's interface since it was created, as the VPS sees it.
 public struct NetworkCounters: Sendable, Equatable {
-    public var receivedBytes: UInt64
-    public var receivedPackets: UInt64
-    /// On the way to the VPS; those that its rate cost are among them.
-    public var receivedDropped: UInt64
-    public var sentBytes: UInt64
-    public var sentPackets: UInt64
-    public var sentDropped: UInt64
+    public var received = Direction()
+    public var sent = Direction()
+
+    /// Bytes of IP, without the headers of Ethernet; packets, of which the kernel may have joined several.
+    public struct Direction: Sendable, Equatable {
+        public var ipv4 = Family()
+        public var ipv6 = Family()
+        /// Packets. Of what is received: what had to wait for its rate too long, since the VPS was started. Of what is sent:
+        /// what was not its own, or beyond its rate.
+        public var dropped: UInt64 = 0
+    }
+
+    public struct Family: Sendable, Equatable {
+        public var bytes: UInt64 = 0
+        public var packets: UInt64 = 0
+    }
+
+    init(_ totals: TrafficTotals) {
+        func family(_ counter: TrafficCounter) -> Family {
+            Family(bytes: totals[counter].bytes, packets: totals[counter].packets)
+        }
+        (received.ipv4, received.ipv6) = (family(.received4), family(.received6))
+        (sent.ipv4, sent.ipv6) = (family(.sent4), family(.sent6))
+        sent.dropped = totals[.refused].packets
+    }
 }
 
 /// What a VPS has on its network, as the host knows it.
@@ -18,7 +36,7 @@ public struct NetworkStatus: Sendable, Equatable {
     public var mac: MACAddress
     public var addresses: [IPAddress]
     public var published: [PublishedPort]
-    /// nil where it has no interface now.
+    /// nil where it never had an interface.
     public var counters: NetworkCounters?
 }
 
@@ -39,15 +57,14 @@ extension HostNetwork {
     public func status(of vps: String) throws(CtrError) -> NetworkStatus? {
         guard let registry = try AddressRegistry.open(directory, make: false), let note = try registry.note(of: vps)
         else { return nil }
-        let name = interfaceName(of: vps, note, try registry.plan())
+        let (name, now) = try counts(note, vps, registry.plan())
         var status = NetworkStatus(
             interface: name, mac: note.mac, addresses: note.addresses, published: note.published, counters: nil)
+        guard var totals = try registry.totals(of: vps) else { return status }
+        totals.add(now, of: name)
+        status.counters = NetworkCounters(totals)
         if let link = try NetlinkSocket().link(name), isOurs(link) {
-            // What the host's end receives the VPS has sent.
-            let host = link.counters
-            status.counters = NetworkCounters(
-                receivedBytes: host.sentBytes, receivedPackets: host.sentPackets, receivedDropped: host.sentDropped,
-                sentBytes: host.receivedBytes, sentPackets: host.receivedPackets, sentDropped: host.receivedDropped)
+            status.counters?.received.dropped = link.counters.sentDropped
         }
         return status
     }

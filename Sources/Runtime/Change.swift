@@ -69,7 +69,7 @@ public struct Change: Sendable {
         } else if new.network.hasInterface {
             _ = try files.host.network(settings: .load()).claim(new, durable: true)
         } else {
-            try files.host.network().release(name)
+            try files.host.network().release(name, keepingTotals: true)
         }
     }
 

@@ -17,15 +17,32 @@ public struct NetworkDetails: Codable, Sendable, Equatable {
     public var mac: MACAddress
     public var addresses: [IPAddress]
     public var published: [PublishedPort]
-    /// Since its start; nil where it has no interface now.
+    /// Since it was created; nil where it never had an interface.
     public var received: Traffic?
     public var sent: Traffic?
 
     /// In one direction, as the VPS sees it.
     public struct Traffic: Codable, Sendable, Equatable {
+        /// Of IPv4 and IPv6 together.
         public var bytes: UInt64
         public var packets: UInt64
+        /// Packets; see ``NetworkCounters/Direction/dropped``.
         public var dropped: UInt64
+        public var ipv4: Family
+        public var ipv6: Family
+
+        public struct Family: Codable, Sendable, Equatable {
+            public var bytes: UInt64
+            public var packets: UInt64
+        }
+
+        fileprivate init(_ counted: NetworkCounters.Direction) {
+            ipv4 = Family(bytes: counted.ipv4.bytes, packets: counted.ipv4.packets)
+            ipv6 = Family(bytes: counted.ipv6.bytes, packets: counted.ipv6.packets)
+            bytes = ipv4.bytes + ipv6.bytes
+            packets = ipv4.packets + ipv6.packets
+            dropped = counted.dropped
+        }
     }
 
     /// nil for a VPS without an interface of ctr's.
@@ -35,10 +52,7 @@ public struct NetworkDetails: Codable, Sendable, Equatable {
         mac = status.mac
         addresses = status.addresses
         published = status.published
-        if let counters = status.counters {
-            received = Traffic(
-                bytes: counters.receivedBytes, packets: counters.receivedPackets, dropped: counters.receivedDropped)
-            sent = Traffic(bytes: counters.sentBytes, packets: counters.sentPackets, dropped: counters.sentDropped)
-        }
+        received = status.counters.map { Traffic($0.received) }
+        sent = status.counters.map { Traffic($0.sent) }
     }
 }

@@ -75,18 +75,33 @@ extension CheckpointFiles {
     }
 }
 
-/// Whether a guest's disk has room for what its processes have in memory.
-struct HibernationRoom {
+/// Whether there is room for what a VPS's processes have in memory.
+struct CheckpointRoom {
     /// For all that is not memory, and the file system's own.
     private static let margin: Int64 = 16 << 20
+    let running: VPSState
+    /// Bytes, at most; nil where its cgroup does not tell.
+    let needed: Int64?
+
+    init(_ running: VPSState) throws(CtrError) {
+        self.running = running
+        guard let record = running.cgroup, let memory = try Cgroup.open(record).usage().memory else {
+            needed = nil
+            return
+        }
+        // What has been swapped out is written too.
+        needed = [memory.anonymous, memory.shared, memory.swap].compactMap { $0 }.reduce(CheckpointRoom.margin, +)
+    }
+
+    /// - Throws: `cannotCreate` where the host's reserve would be touched.
+    func checkHost(_ verb: String, _ host: Host) throws(CtrError) {
+        if let needed { try SpaceReserve.check("\(verb) \(running.config.name): its memory", takes: needed, host) }
+    }
 
     /// - Throws: `failed` with the numbers.
-    static func check(_ running: VPSState, _ top: SharedFD) throws(CtrError) {
+    func checkDisk(_ top: SharedFD) throws(CtrError) {
         let name = running.config.name
-        guard let record = running.cgroup, let memory = try Cgroup.open(record).usage().memory else { return }
-        // What has been swapped out is written too.
-        let parts = [memory.anonymous, memory.shared, memory.swap].compactMap { $0 }
-        let needed = parts.reduce(margin, +)
+        guard let needed else { return }
         let space = try describing("disk of VPS \(name)") { () throws(SysError) in try top.fd.fileSystemStatus() }
         if space.available < needed {
             throw CtrError(

@@ -84,10 +84,13 @@ public struct Suspend: Sendable {
     /// The directory of the checkpoint, without anything.
     private func makePlace(_ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> SharedFD {
         var parent = lock.directory
+        let room = try files.state().map { (running) throws(CtrError) in try CheckpointRoom(running) }
+        // A thin disk takes of the host's what is written to it.
+        try room?.checkHost(verb, files.host)
         if onDisk {
             parent = try files.diskTop(in: lock.directory)
             CheckpointFiles.sweep(disk: parent)
-            if let running = try files.state() { try HibernationRoom.check(running, parent) }
+            try room?.checkDisk(parent)
             try VPSFiles.write(
                 plan.record, CheckpointFiles.hibernating, in: lock.directory, of: name, durable: false)
         }

@@ -5,8 +5,8 @@ internal import Runtime
 enum NetworkText {
     static func text(_ reading: StatsReading) -> String {
         var table = Table([
-            ("NAME", .left), ("ADDRESSES", .left), ("RECEIVED", .right), ("PACKETS", .right), ("DROPPED", .right),
-            ("SENT", .right), ("PACKETS", .right), ("DROPPED", .right),
+            ("NAME", .left), ("ADDRESSES", .left), ("RECEIVED", .right), ("OF IPV6", .right), ("PACKETS", .right),
+            ("DROPPED", .right), ("SENT", .right), ("OF IPV6", .right), ("PACKETS", .right), ("DROPPED", .right),
         ])
         for vps in reading.vps {
             let addresses = vps.network?.addresses.map(\.description).joined(separator: ",") ?? ""
@@ -18,7 +18,10 @@ enum NetworkText {
     }
 
     private static func cells(_ traffic: NetworkDetails.Traffic?) -> [String] {
-        guard let traffic else { return [" ", " ", " "] }
-        return [Format.bytes(Double(traffic.bytes)), "\(traffic.packets)", "\(traffic.dropped)"]
+        guard let traffic else { return [" ", " ", " ", " "] }
+        return [
+            Format.bytes(Double(traffic.bytes)), Format.bytes(Double(traffic.ipv6.bytes)), "\(traffic.packets)",
+            "\(traffic.dropped)",
+        ]
     }
 }

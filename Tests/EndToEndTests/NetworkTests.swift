@@ -440,7 +440,7 @@ import Testing
                 "$CTR" set $N-a --publish 9090:80; echo "status $?"
                 "$CTR" set $N-a --unset publish --unset rate-in --unset rate-out; echo "status $?"; look
                 "$CTR" exec $N-a ping -c3 -i 0.2 -W2 192.0.2.2 >/dev/null
-                "$CTR" --json stats $N-a | grep -A3 '"received"' | grep -q '"packets" *: *[3-9]' && echo counted
+                "$CTR" --json stats $N-a | grep -A12 '"received"' | grep -q '"packets" *: *[3-9]' && echo counted
                 "$CTR" stats --net $N-a | grep -c "$N-a *10[.]"
                 "$CTR" destroy --force $N-a $N-b >/dev/null; ls root/network
                 """)

@@ -43,6 +43,24 @@ extension Fixture {
 /// `ctr suspend` and `ctr resume`: see docs/suspend.md.
 @Suite(.serialized, .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")))
 struct SuspendTests {
+    /// What is written for one VPS must not stop all others.
+    @Test func leavesTheHostsReserve() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none", "--memory", "64M")
+            try f.write("full.json", "{\"idRegistry\": \"\(f.path)/ids\", \"spaceReserve\": \"1000000G\"}")
+            for verb in ["suspend", "suspend --keep-running"] {
+                let refused = try f.sh("CTR_CONFIG=$PWD/full.json $CTR \(verb) \(n)")
+                refused.fails(73, words: "its memory: takes", "in reserve", "ctr storage")
+                #expect(try f.state(n) == "running")
+                #expect(!f.exists("root/vps/\(n)/checkpoint.new"))
+            }
+            try f.goesOn(n)
+            try f.ctr("suspend", n).succeeds()
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+        }
+    }
+
     @Test(arguments: ["256M", "none"]) func goesOnWithoutAGap(disk: String) throws {
         try #require(disk == "none" || Disks.lack == nil)
         try Fixture.withServers { (f) throws in

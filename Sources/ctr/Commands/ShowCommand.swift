@@ -139,7 +139,12 @@ struct ShowCommand: Verb {
     }
 
     private static func traffic(_ traffic: NetworkDetails.Traffic?) -> String? {
-        traffic.map { "\(Size.format(Int64(clamping: $0.bytes))), \($0.packets) packets, \($0.dropped) dropped" }
+        traffic.map { traffic in
+            let parts = [("IPv4", traffic.ipv4), ("IPv6", traffic.ipv6)].map { name, family in
+                "\(Size.format(Int64(clamping: family.bytes))) in \(family.packets) packets of \(name)"
+            }
+            return "\(parts.joined(separator: ", ")), \(traffic.dropped) packets dropped"
+        }
     }
 
     private static func bits(_ rate: Int64) -> String { "\(Format.decimal(Double(rate) * 8 / 1e6, digits: 3)) Mbit/s" }

@@ -1,0 +1,83 @@
+import Testing
+
+/// What is counted of a VPS's network, for billing.
+@Suite struct TrafficTests {
+    /// Functions of the script: `sent N FAMILY` prints bytes; `talk N COUNT` sends UDP packets of 100 bytes by each family.
+    private static let tools = """
+        sent() { "$CTR" --json show $1 | python3 -c 'import json,sys; n = json.load(sys.stdin)["network"]["sent"]; print(n["'$2'"]["bytes"] if "'$2'" != "dropped" else n["dropped"])'; }
+        cat > talk.py <<'P'
+        import socket, sys
+        for family, to in (socket.AF_INET, "192.0.2.2"), (socket.AF_INET6, "2001:db8::2"):
+            s = socket.socket(family, socket.SOCK_DGRAM)
+            for _ in range(int(sys.argv[1])): s.sendto(b"x" * 100, (to, 9))
+        P
+        talk() { V $1 python3 talk.py $2; }
+        # Beside a few packets of the kernel's own: neighbours, routers.
+        near() { [ $1 -ge $2 ] && [ $1 -le $(($2 + 3000)) ] && echo "$3" || echo "$3: $1, not $2"; }
+
+        """
+
+    @Test(arguments: ["nat", "routed"]) func goOn(net: String) throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    net='--net \(net)'; [ '\(net)' = nat ] || net="$net --ip 192.0.2.50 --ip 2001:db8::50"
+                    "$CTR" create $N-a --template minimal $net --init 'sleep 600' >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    talk $N-a 1000; near $(sent $N-a ipv4) 128000 ipv4; near $(sent $N-a ipv6) 148000 ipv6
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; near $(sent $N-a ipv4) 128000 stopped
+                    "$CTR" start $N-a >/dev/null; talk $N-a 1000; near $(sent $N-a ipv4) 256000 started
+                    # Nobody is there when it ends.
+                    s=$("$CTR" --json show $N-a | sed -n 's/.*"supervisor" *: *\\([0-9]*\\).*/\\1/p' | head -1); p=$(pid $N-a)
+                    kill -9 $s; gone kill -0 $s; kill -9 $p; gone kill -0 $p
+                    "$CTR" start $N-a >/dev/null; near $(sent $N-a ipv4) 256000 killed
+                    "$CTR" restart --timeout 0 $N-a >/dev/null; talk $N-a 1000; near $(sent $N-a ipv6) 444000 restarted
+                    # Its filter is taken away and made anew; a guest takes its interface away.
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; nft flush ruleset; "$CTR" start $N-a >/dev/null; talk $N-a 1000; V $N-a ip link del eth0
+                    near $(sent $N-a ipv4) 512000 flushed
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; "$CTR" rename $N-a $N-b >/dev/null; near $(sent $N-b ipv4) 512000 renamed
+                    "$CTR" clone $N-b $N-c \(net == "nat" ? "" : "--ip 192.0.2.51 ")>/dev/null
+                    "$CTR" start $N-c >/dev/null; near $(sent $N-c ipv4) 0 cloned
+                    "$CTR" set $N-b --unset ip --net none; "$CTR" set $N-b $net; near $(sent $N-b ipv4) 512000 kept
+                    "$CTR" start $N-b >/dev/null; near $(sent $N-b ipv4) 512000 kept
+                    "$CTR" set $N-b --unset ip \(net == "nat" ? "" : "--ip 192.0.2.60 ") >/dev/null; talk $N-b 1000 2>/dev/null; near $(sent $N-b ipv4) 640000 changed
+                    "$CTR" stats --net $N-b | tail -1 | grep -o "$N-b"
+                    "$CTR" destroy --force $N-b $N-c >/dev/null; ls root/network; nft list ruleset | grep -c 'counter ctr[^0-]'
+                    """)
+            #expect(
+                run.lines == [
+                    "ipv4", "ipv6", "stopped", "started", "killed", "restarted", "flushed", "renamed", "cloned", "kept",
+                    "kept", "changed", f.name("b"), "plan", "0",
+                ], "\(run.both)")
+        }
+    }
+
+    /// What a VPS sends and must not is refused, and counted as that.
+    @Test func whatIsRefusedIsNotSent() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    "$CTR" create $N-a --template minimal --net nat --init 'sleep 600' >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    # Else nothing is sent but questions for the gateway's MAC.
+                    "$CTR" exec $N-a ping -c1 -W2 192.0.2.2 >/dev/null; one=$(sent $N-a ipv4); V $N-a ip addr add 10.9.9.9/32 dev eth0
+                    V $N-a python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("10.9.9.9", 0)); [s.sendto(b"x" * 1000, ("192.0.2.2", 9)) for _ in range(100)]'
+                    near $(sent $N-a ipv4) $one same; [ $(sent $N-a dropped) -ge 100 ] && echo refused
+                    "$CTR" destroy --force $N-a >/dev/null
+                    """)
+            #expect(run.lines == ["same", "refused"], "\(run.both)")
+        }
+    }
+
+    /// As a whole: suspend takes the interface away, resume makes another.
+    @Test(.enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? ""))) func overASuspend() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    "$CTR" create $N-a --template minimal --disk none --net nat >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    talk $N-a 1000; "$CTR" suspend $N-a >/dev/null; near $(sent $N-a ipv4) 128000 suspended
+                    "$CTR" resume $N-a >/dev/null; talk $N-a 1000; near $(sent $N-a ipv4) 256000 resumed
+                    "$CTR" destroy --force $N-a >/dev/null; ls root/network
+                    """)
+            #expect(run.lines == ["suspended", "resumed", "plan"], "\(run.both)")
+        }
+    }
+}
