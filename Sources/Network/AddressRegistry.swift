@@ -5,7 +5,7 @@ internal import Model
 ///
 /// It holds symbolic links: `plan`, the networks of this root and a number from which MACs follow (``NetworkPlan``); for each address in
 /// use one of that name that names its VPS, for each published port one like `tcp-8080`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
-/// And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
+/// While that is being changed there is `to-NAME` beside it. And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
 /// symlinkat(2) fails where a name exists, so an address is never given twice. The note is made first and removed last: what a
 /// crash leaves is found by it.
 struct AddressRegistry: ~Copyable {
@@ -132,6 +132,13 @@ struct AddressRegistry: ~Copyable {
 
     borrowing func forget(_ vps: String) throws(CtrError) { try unlink("at-\(vps)") }
 
+    /// What a VPS is about to have in place of its note; nil: nobody is changing it, or whoever did was not killed.
+    borrowing func pending(of vps: String) throws(CtrError) -> Note? { try target("to-\(vps)").flatMap { Note($0) } }
+
+    borrowing func write(pending note: Note, of vps: String) throws(CtrError) { try replace("to-\(vps)", note.text) }
+
+    borrowing func forgetPending(of vps: String) throws(CtrError) { try unlink("to-\(vps)") }
+
     /// What went over a VPS's interface; nil: nothing yet, or its link is of no use.
     borrowing func totals(of vps: String) throws(CtrError) -> TrafficTotals? {
         try target("sum-\(vps)").flatMap { TrafficTotals(text: $0) }
@@ -156,8 +163,8 @@ struct AddressRegistry: ~Copyable {
     /// All addresses and ports that somebody has.
     borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
         var result: [(item: String, vps: String)] = []
-        for name in try names()
-        where !["plan", "new"].contains(name) && !name.hasPrefix("at-") && !name.hasPrefix("sum-") {
+        let others = ["at-", "to-", "sum-"]
+        for name in try names() where !["plan", "new"].contains(name) && !others.contains(where: name.hasPrefix) {
             if let vps = try target(name) { result.append((name, vps)) }
         }
         return result

@@ -25,6 +25,7 @@ extension HostNetwork {
             throw CtrError(.failed, "network: VPS \(vps) has no interface", step: "network")
         }
         let plan = try plan(registry)
+        try takeBack(vps, before, plan, registry)
         let namespace = try describing("network namespace of VPS \(vps)", code: .failed, step: "network") {
             () throws(SysError) in try Kernel.open("/proc/\(pid)/ns/net", .readOnly)
         }
@@ -69,20 +70,29 @@ extension HostNetwork {
             published: note.published, rateIn: old.onNetwork.rateIn, rateOut: note.rateOut)
     }
 
-    /// What is new becomes the VPS's. Until it is settled the note has both, so that a crash leaves nothing that no note tells of.
+    /// Takes back what a change left on the host that was killed. A VPS that runs has no way out until it is changed anew.
+    func takeBack(
+        _ vps: String, _ note: AddressRegistry.Note?, _ plan: NetworkPlan?, _ registry: borrowing AddressRegistry
+    ) throws(CtrError) {
+        guard let half = try registry.pending(of: vps) else { return }
+        if half != note { try dismiss(half, vps, plan, slots: true) }
+        for claim in try registry.claims() where claim.vps == vps && note?.items.contains(claim.item) != true {
+            try registry.release(claim.item, of: vps)
+        }
+        try registry.forgetPending(of: vps)
+    }
+
+    /// What is new becomes the VPS's, beside what it has.
     private func claim(
         _ after: AddressRegistry.Note, beside before: AddressRegistry.Note, _ vps: String,
         _ registry: borrowing AddressRegistry
     ) throws(CtrError) {
-        var both = before
-        both.addresses += after.addresses.filter { !before.addresses.contains($0) }
-        both.published += after.published.filter { !before.published.contains($0) }
-        try registry.write(both, of: vps)
+        try registry.write(pending: after, of: vps)
         let new = after.items.filter { !before.items.contains($0) }
         for (index, item) in new.enumerated() where try !registry.claim(item, for: vps) {
             let owner = try registry.owner(of: item) ?? "another"
             for taken in new.prefix(index) { try registry.release(taken, of: vps) }
-            try registry.write(before, of: vps)
+            try registry.forgetPending(of: vps)
             throw CtrError(.cannotCreate, "network: VPS \(owner.escaped) has \(item) (choose another)", step: "network")
         }
     }
@@ -93,6 +103,7 @@ extension HostNetwork {
     ) throws(CtrError) {
         try registry.write(note, of: vps)
         for item in other.items where !note.items.contains(item) { try registry.release(item, of: vps) }
+        try registry.forgetPending(of: vps)
         try registry.sync()
     }
 
@@ -148,8 +159,8 @@ extension HostNetwork {
             // Somebody took the table away.
             guard !isSecond, refusal.errno == Errno.noEntry else { throw refusal.error() }
             try install(port.plan, registry)
-            // That was by the note, which has both.
-            if let both = try registry.note(of: port.vps) { try dismiss(both, port.vps, port.plan, slots: true) }
+            // That was by its note.
+            try dismiss(before, port.vps, port.plan, slots: true)
         }
     }
 

@@ -26,6 +26,7 @@ extension HostNetwork {
         let registry = try registry()
         let plan = try plan(registry)
         let before = try registry.note(of: config.name)
+        try takeBack(config.name, before, plan, registry)
         let network = try wanted(config, before, plan, registry)
         let note = AddressRegistry.Note(network)
         if let before, interfaceName(of: config.name, before, plan) != interfaceName(of: config.name, note, plan),
@@ -152,6 +153,7 @@ extension HostNetwork {
         if !keepingTotals { try registry.forgetTotals(of: vps) }
         guard let note = try registry.note(of: vps) else { return }
         let plan = try registry.plan()
+        try takeBack(vps, note, plan, registry)
         if keepingTotals { try count(note, vps, plan, registry) }
         try takeAway(note, vps, plan: plan, ended: true)
         try release(note, vps, registry)
@@ -162,6 +164,7 @@ extension HostNetwork {
         guard let registry = try AddressRegistry.open(directory, make: false), let note = try registry.note(of: vps)
         else { return }
         let plan = try registry.plan()
+        try takeBack(vps, note, plan, registry)
         // The filter still knows, though the interface has gone.
         try count(note, vps, plan, registry)
         try takeAway(note, vps, plan: plan, ended: true)
@@ -193,6 +196,7 @@ extension HostNetwork {
             try registry.forgetTotals(of: old)
         }
         guard let note = try registry.note(of: old) else { return }
+        try takeBack(old, note, registry.plan(), registry)
         // Both notes say the same until the old one goes: a crash in between is mended by the next claim.
         try registry.write(note, of: new)
         for item in note.items {
@@ -221,6 +225,7 @@ extension HostNetwork {
         var freed: [String] = []
         for vps in try registry.all() where isGone(vps) {
             if let note = try registry.note(of: vps) {
+                try takeBack(vps, note, registry.plan(), registry)
                 try takeAway(note, vps, plan: try registry.plan())
                 try release(note, vps, registry)
             }

@@ -35,7 +35,12 @@ public struct Suspend: Sendable {
         progress(.step(verb))
         let record = try checkpoint(files, lock, on: host)
         if keepRunning {
-            _ = try SuspendStep(files: files, directory: lock.directory).seal(as: CheckpointFiles.kept)
+            do throws(CtrError) {
+                _ = try SuspendStep(files: files, directory: lock.directory).seal(as: CheckpointFiles.kept)
+            } catch {
+                sweep(files, lock)
+                throw error
+            }
             return true
         }
         // Its supervisor sees the end and the checkpoint, and gives back the rest.
@@ -103,11 +108,10 @@ public struct Suspend: Sendable {
         }
     }
 
-    private func dump(
-        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU
-    ) throws(CtrError) {
-        if let running = try RunningInit.find(files) { files.undoDump(running.state, in: lock.directory) }
-        files.sweepCheckpoints(in: lock.directory)
+    /// All that is written before the VPS stands still.
+    private func prepare(
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD
+    ) throws(CtrError) -> DumpOptions {
         let unfinished = try makePlace(plan, files, lock)
         try VPSFiles.write(plan.record, CheckpointFiles.record, in: unfinished, of: name, durable: false)
         let images = try describing("checkpoint of VPS \(name)") { () throws(SysError) in
@@ -121,6 +125,25 @@ public struct Suspend: Sendable {
         options.withoutNetwork = plan.record.config.network.hasInterface
         try GuestRules.save(plan.record, in: unfinished, of: name)
         options.script = try CheckpointScript.write(files, in: state)
+        return options
+    }
+
+    /// Of a VPS that runs on nothing is left.
+    private func sweep(_ files: VPSFiles, _ lock: VerbLock) {
+        if onDisk, let top = try? files.diskTop(in: lock.directory) { CheckpointFiles.sweep(disk: top) }
+        files.sweepCheckpoints(in: lock.directory)
+    }
+
+    private func dump(
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU
+    ) throws(CtrError) {
+        if let running = try RunningInit.find(files) { files.undoDump(running.state, in: lock.directory) }
+        files.sweepCheckpoints(in: lock.directory)
+        let options: DumpOptions
+        do throws(CtrError) { options = try prepare(plan, files, lock, state) } catch {
+            sweep(files, lock)
+            throw error
+        }
         _ = CheckpointStep.takeFailure(state)
         do throws(CtrError) {
             try criu.dump(options, environment: Settings.variables, held: lock.directory)
@@ -132,8 +155,7 @@ public struct Suspend: Sendable {
                 KilledDump.undo(running.state)
                 files.dropStale(in: lock.directory)
             }
-            if onDisk, let top = try? files.diskTop(in: lock.directory) { CheckpointFiles.sweep(disk: top) }
-            files.sweepCheckpoints(in: lock.directory)
+            sweep(files, lock)
             let prefix = "\(verb) \(name): "
             let why = reason.map { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : $0 }
             throw CtrError(.failed, "\(prefix)\(why ?? error.message); it runs on")
