@@ -25,6 +25,7 @@ extension HostNetwork {
             throw CtrError(.failed, "network: VPS \(vps) has no interface", step: "network")
         }
         let plan = try plan(registry)
+        let half = try registry.pending(of: vps)
         try takeBack(vps, before, plan, registry)
         let namespace = try describing("network namespace of VPS \(vps)", code: .failed, step: "network") {
             () throws(SysError) in try Kernel.open("/proc/\(pid)/ns/net", .readOnly)
@@ -32,6 +33,7 @@ extension HostNetwork {
         if !isAlive() { throw CtrError(.failed, "VPS \(vps): has just ended", step: "network") }
         let port = Port(vps: vps, plan: plan, socket: try NetlinkSocket(), namespace: namespace)
         let former = former(old, before, plan)
+        if let half { try clear(half.addresses.filter { !before.addresses.contains($0) }, port) }
         var network = try wanted(new, before, plan, registry)
         network.mac = before.mac
         if network.choice == .routed, network.addresses.contains(where: { !before.addresses.contains($0.address) }) {
@@ -40,10 +42,10 @@ extension HostNetwork {
         let after = AddressRegistry.Note(network)
         try claim(after, beside: before, vps, registry)
         do throws(CtrError) {
-            try arrange(port, from: former, to: network, registry)
+            try arrange(port, from: former, to: network, registry, always: half != nil)
         } catch {
             // What of it can't be taken back is told by the error; nothing of it outlives the VPS.
-            try? arrange(port, from: network, to: former, registry)
+            try? arrange(port, from: network, to: former, registry, always: true)
             try? settle(before, insteadOf: after, vps, registry)
             throw error
         }
@@ -82,6 +84,21 @@ extension HostNetwork {
         try registry.forgetPending(of: vps)
     }
 
+    /// Takes addresses away inside that a change gave it which was killed.
+    private func clear(_ addresses: [IPAddress], _ port: borrowing Port) throws(CtrError) {
+        let socket = try NetlinkSocket.inside(port.namespace)
+        guard let link = try socket.link(HostNetwork.guestInterface) else { return }
+        let gone = NetlinkBatch()
+        for address in addresses {
+            // IPv6 wants to know of which network; the VPS may be of one of its own or of the pool's.
+            for bits in Set([address.width, port.plan.bits(of: address), 64].filter { $0 <= address.width }) {
+                gone.remove(CIDR(address, bits), from: link.index)
+            }
+        }
+        // What is not there needs no removal.
+        _ = try socket.send(gone)
+    }
+
     /// What is new becomes the VPS's, beside what it has.
     private func claim(
         _ after: AddressRegistry.Note, beside before: AddressRegistry.Note, _ vps: String,
@@ -109,14 +126,14 @@ extension HostNetwork {
 
     private func arrange(
         _ port: borrowing Port, from former: ClaimedNetwork, to network: ClaimedNetwork,
-        _ registry: borrowing AddressRegistry
+        _ registry: borrowing AddressRegistry, always: Bool
     ) throws(CtrError) {
         let (before, after) = (AddressRegistry.Note(former), AddressRegistry.Note(network))
         try count(before, port.vps, port.plan, registry)
         let name = try named(after, port)
         try exchange(before, after, port, registry)
         try count(after, port.vps, port.plan, registry)
-        if former.addresses != network.addresses || former.gateways != network.gateways {
+        if always || former.addresses != network.addresses || former.gateways != network.gateways {
             if network.choice == .routed { try reroute(before, network, over: name, port.socket) }
             try configure(network, after: former, in: port.namespace)
         }
