@@ -120,7 +120,7 @@ import Testing
                   done
                   [ $n -gt 1 ] && echo "$call"
                 done
-                """, timeout: 150)
+                """, timeout: 300)
             #expect(run.lines == ["sendto", "symlinkat", "renameat2", "unlinkat"], "\(run.both)")
         }
     }
