@@ -31,7 +31,8 @@ import Testing
             #expect(
                 run.lines == [
                     "status 0", "10.77.250.200", "out", "1", "same MAC", "here", "0", "0", "out", "status 73",
-                    "status 64", "status 64", "10.77.250.200", "out", "10.77.250.200", "out", "status 0", "out", "status 0",
+                    "status 64", "status 64", "10.77.250.200", "out", "10.77.250.200", "out", "status 0", "out",
+                    "status 0",
                     "10.77.250.201", "out", "plan", "0",
                 ], "\(run.both)")
             #expect(run.err.contains("VPS \(f.name("b")) has 10.77."), "\(run.both)")
