@@ -5,7 +5,8 @@ internal import Model
 ///
 /// It holds symbolic links: `plan`, the networks of this root and a number from which MACs follow (``NetworkPlan``); for each address in
 /// use one of that name that names its VPS, for each published port one like `tcp-8080`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
-/// While that is being changed there is `to-NAME` beside it. And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
+/// While that is being changed there is `to-NAME` beside it, and while a VPS is renamed `from-NEW` and `into-OLD`
+/// (HostNetwork+Rename.swift). And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
 /// symlinkat(2) fails where a name exists, so an address is never given twice. The note is made first and removed last: what a
 /// crash leaves is found by it.
 struct AddressRegistry: ~Copyable {
@@ -150,6 +151,32 @@ struct AddressRegistry: ~Copyable {
 
     borrowing func forgetTotals(of vps: String) throws(CtrError) { try unlink("sum-\(vps)") }
 
+    /// What a VPS of this name was called before, and its directory's inode, while it is being renamed.
+    borrowing func origin(of new: String) throws(CtrError) -> (name: String, inode: UInt64)? {
+        guard let words = try target("from-\(new)")?.split(separator: " "), words.count == 2,
+            let inode = UInt64(words[0])
+        else { return nil }
+        return (String(words[1]), inode)
+    }
+
+    /// What a VPS is being renamed to.
+    borrowing func destination(of old: String) throws(CtrError) -> String? { try target("into-\(old)") }
+
+    borrowing func writeRename(_ old: String, inode: UInt64, to new: String) throws(CtrError) {
+        try replace("from-\(new)", "\(inode) \(old)")
+        try replace("into-\(old)", new)
+    }
+
+    borrowing func forgetRename(_ old: String, to new: String) throws(CtrError) {
+        if try target("into-\(old)") == new { try unlink("into-\(old)") }
+        try unlink("from-\(new)")
+    }
+
+    /// The new names of all that are being renamed.
+    borrowing func renamed() throws(CtrError) -> [String] {
+        try names().filter { $0.hasPrefix("from-") }.map { String($0.dropFirst(5)) }
+    }
+
     /// All VPSs with totals.
     borrowing func counted() throws(CtrError) -> [String] {
         try names().filter { $0.hasPrefix("sum-") }.map { String($0.dropFirst(4)) }
@@ -163,7 +190,7 @@ struct AddressRegistry: ~Copyable {
     /// All addresses and ports that somebody has.
     borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
         var result: [(item: String, vps: String)] = []
-        let others = ["at-", "to-", "sum-"]
+        let others = ["at-", "to-", "sum-", "from-", "into-"]
         for name in try names() where !["plan", "new"].contains(name) && !others.contains(where: name.hasPrefix) {
             if let vps = try target(name) { result.append((name, vps)) }
         }
@@ -172,6 +199,15 @@ struct AddressRegistry: ~Copyable {
 
     borrowing func sync() throws(CtrError) {
         try describing(Self.failure) { () throws(SysError) in try fd.sync() }
+    }
+
+    /// Without the lock: many that come at once share what is written.
+    consuming func unlockAndSync() throws(CtrError) {
+        let fd = fd
+        try describing(Self.failure) { () throws(SysError) in
+            try fd.lock(.unlock, wait: true)
+            try fd.sync()
+        }
     }
 
     // MARK: links

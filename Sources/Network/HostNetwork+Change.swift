@@ -129,15 +129,22 @@ extension HostNetwork {
         _ registry: borrowing AddressRegistry, always: Bool
     ) throws(CtrError) {
         let (before, after) = (AddressRegistry.Note(former), AddressRegistry.Note(network))
-        try count(before, port.vps, port.plan, registry)
+        try count(before, port, registry)
         let name = try named(after, port)
         try exchange(before, after, port, registry)
-        try count(after, port.vps, port.plan, registry)
+        try count(after, port, registry)
         if always || former.addresses != network.addresses || former.gateways != network.gateways {
             if network.choice == .routed { try reroute(before, network, over: name, port.socket) }
             try configure(network, after: former, in: port.namespace)
         }
         try shape(name, network.rateIn, port.socket)
+    }
+
+    private func count(
+        _ note: AddressRegistry.Note, _ port: borrowing Port, _ registry: borrowing AddressRegistry
+    ) throws(CtrError) {
+        let dropped = try dropped(at: interfaceName(of: port.vps, note, port.plan), port.socket)
+        try count(note, port.vps, port.plan, registry, dropped: dropped)
     }
 
     /// One that leaves a slot of the pool leaves the slot's name with it: the next VPS there makes an interface of that name.

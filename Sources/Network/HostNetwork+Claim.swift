@@ -24,6 +24,7 @@ extension HostNetwork {
     /// - Throws: `cannotCreate` for an address that another VPS has, `unavailable` where the pool is used up.
     public func claim(_ config: VPSConfig, durable: Bool) throws(CtrError) -> ClaimedNetwork {
         let registry = try registry()
+        try mendRename(of: config.name, registry)
         let plan = try plan(registry)
         let before = try registry.note(of: config.name)
         try takeBack(config.name, before, plan, registry)
@@ -149,25 +150,26 @@ extension HostNetwork {
     /// Gives back all that a VPS had, its interface on the host included. Nothing there is no error.
     /// - Parameter keepingTotals: it is still there, and what it has sent and received is not forgotten.
     public func release(_ vps: String, keepingTotals: Bool = false) throws(CtrError) {
-        guard let registry = try AddressRegistry.open(directory, make: false) else { return }
+        guard let registry = try registry(mending: vps) else { return }
         if !keepingTotals { try registry.forgetTotals(of: vps) }
         guard let note = try registry.note(of: vps) else { return }
         let plan = try registry.plan()
         try takeBack(vps, note, plan, registry)
-        if keepingTotals { try count(note, vps, plan, registry) }
+        if keepingTotals { try count(note, vps, plan, registry, dropped: nil) }
         try takeAway(note, vps, plan: plan, ended: true)
         try release(note, vps, registry)
     }
 
     /// A VPS that ended keeps its addresses, and nothing else.
     public func detach(_ vps: String) throws(CtrError) {
-        guard let registry = try AddressRegistry.open(directory, make: false), let note = try registry.note(of: vps)
-        else { return }
+        guard let registry = try registry(mending: vps), let note = try registry.note(of: vps) else { return }
         let plan = try registry.plan()
         try takeBack(vps, note, plan, registry)
         // The filter still knows, though the interface has gone.
-        try count(note, vps, plan, registry)
+        try count(note, vps, plan, registry, dropped: nil)
         try takeAway(note, vps, plan: plan, ended: true)
+        // What was counted survives a loss of power.
+        try registry.unlockAndSync()
     }
 
     private func release(
@@ -188,24 +190,6 @@ extension HostNetwork {
         try registry.write(before, of: vps)
     }
 
-    /// The VPS got another name; it is stopped.
-    public func rename(_ old: String, to new: String) throws(CtrError) {
-        guard let registry = try AddressRegistry.open(directory, make: false) else { return }
-        if let totals = try registry.totals(of: old) {
-            try registry.write(totals, of: new)
-            try registry.forgetTotals(of: old)
-        }
-        guard let note = try registry.note(of: old) else { return }
-        try takeBack(old, note, registry.plan(), registry)
-        // Both notes say the same until the old one goes: a crash in between is mended by the next claim.
-        try registry.write(note, of: new)
-        for item in note.items {
-            try registry.release(item, of: old)
-            _ = try registry.claim(item, for: new)
-        }
-        try registry.forget(old)
-    }
-
     /// Frees what belongs to VPSs whose directory is gone; returns their names.
     public func reclaim() throws(CtrError) -> [String] {
         guard let registry = try AddressRegistry.open(directory, make: false) else { return [] }
@@ -223,6 +207,7 @@ extension HostNetwork {
             return false
         }
         var freed: [String] = []
+        for new in try registry.renamed() { try mendRename(of: new, registry) }
         for vps in try registry.all() where isGone(vps) {
             if let note = try registry.note(of: vps) {
                 try takeBack(vps, note, registry.plan(), registry)
@@ -256,7 +241,9 @@ extension HostNetwork {
                     "settings: network.subnet: VPS \(vps.vps.escaped) has an address of \(plan.subnet4) (destroy the VPSs of "
                         + "--net nat first, or set network.subnet back)", step: "network")
             }
+            try countAll(plan, registry)
             try removeBridge()
+            try countFromZero(registry)
         }
         let socket = try NetlinkSocket()
         let taken = try socket.addresses().map(\.address) + socket.routes().map(\.network)

@@ -33,7 +33,7 @@ extension HostNetwork {
             try admit(note, vps, plan)
             let registry = try registry()
             // What is there is its own of before, or of one that had the slot before it.
-            try count(note, vps, plan, registry)
+            try count(note, vps, plan, registry, dropped: 0)
             _ = consume registry
             if network.choice == .routed { try route(network, over: name, socket) }
             if let rate = network.rateIn { try shape(name, rate, socket) }
@@ -109,7 +109,9 @@ extension HostNetwork {
 
     /// Makes the filter anew, with all VPSs that have an interface.
     func install(_ plan: NetworkPlan, _ registry: borrowing AddressRegistry) throws(CtrError) {
+        try countAll(plan, registry)
         try filter(plan).install()
+        try countFromZero(registry)
         let names = Set(try NetlinkSocket().links().map(\.name))
         for vps in try registry.all() {
             guard let note = try registry.note(of: vps),

@@ -9,8 +9,8 @@ public struct NetworkCounters: Sendable, Equatable {
     public struct Direction: Sendable, Equatable {
         public var ipv4 = Family()
         public var ipv6 = Family()
-        /// Packets. Of what is received: what had to wait for its rate too long, since the VPS was started. Of what is sent:
-        /// what was not its own, or beyond its rate.
+        /// Packets. Of what is received: what had to wait for its rate too long. Of what is sent: what was not its own, or
+        /// beyond its rate.
         public var dropped: UInt64 = 0
     }
 
@@ -26,6 +26,7 @@ public struct NetworkCounters: Sendable, Equatable {
         (received.ipv4, received.ipv6) = (family(.received4), family(.received6))
         (sent.ipv4, sent.ipv6) = (family(.sent4), family(.sent6))
         sent.dropped = totals[.refused].packets
+        received.dropped = totals.dropped
     }
 }
 
@@ -53,19 +54,21 @@ extension HostNetwork {
         return lines
     }
 
-    /// nil for a VPS that has no interface of ctr's.
+    /// What was counted is written down as well: what somebody has been told, no loss of power makes less.
+    /// - Returns: nil for a VPS that has no interface of ctr's.
     public func status(of vps: String) throws(CtrError) -> NetworkStatus? {
-        guard let registry = try AddressRegistry.open(directory, make: false), let note = try registry.note(of: vps)
-        else { return nil }
-        let (name, now) = try counts(note, vps, registry.plan())
+        guard let registry = try registry(mending: vps), let note = try registry.note(of: vps) else { return nil }
+        let plan = try registry.plan()
+        let name = interfaceName(of: vps, note, plan)
         var status = NetworkStatus(
             interface: name, mac: note.mac, addresses: note.addresses, published: note.published, counters: nil)
-        guard var totals = try registry.totals(of: vps) else { return status }
-        totals.add(now, of: name)
+        guard let before = try registry.totals(of: vps) else { return status }
+        var totals = before
+        let dropped = try dropped(at: name, NetlinkSocket())
+        totals.add(try counts(note.family, name, NetlinkSocket(.netfilter), dropped: dropped), of: name)
+        // A full disk is no reason not to tell.
+        if totals != before { try? registry.write(totals, of: vps) }
         status.counters = NetworkCounters(totals)
-        if let link = try NetlinkSocket().link(name), isOurs(link) {
-            status.counters?.received.dropped = link.counters.sentDropped
-        }
         return status
     }
 }

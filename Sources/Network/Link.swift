@@ -15,18 +15,6 @@ struct Link: Equatable {
     /// `bridge`, `veth`; empty for hardware.
     var kind: String
     var mtu: UInt32
-    /// Of this interface's own view: what it received is what the other end of a veth sent.
-    var counters: Counters
-
-    struct Counters: Equatable {
-        var receivedBytes: UInt64 = 0
-        var receivedPackets: UInt64 = 0
-        var receivedDropped: UInt64 = 0
-        var sentBytes: UInt64 = 0
-        var sentPackets: UInt64 = 0
-        var sentDropped: UInt64 = 0
-    }
-
     /// Room for 15 bytes and a NUL.
     static let longestName = 15
     static let up: UInt32 = 1
@@ -42,16 +30,6 @@ struct Link: Equatable {
         master = attributes.first(IFLA_MASTER)?.u32 ?? 0
         mtu = attributes.first(IFLA_MTU)?.u32 ?? 0
         kind = attributes.first(IFLA_LINKINFO)?.nested.first(IFLA_INFO_KIND)?.text ?? ""
-        counters = Counters()
-        if let data = attributes.first(IFLA_STATS64)?.data {
-            // struct rtnl_link_stats64: packets, bytes, errors and drops, each received and sent.
-            func number(_ index: Int) -> UInt64 {
-                NetlinkAttribute(type: 0, data: data.dropFirst(index * 8)).u64
-            }
-            counters = Counters(
-                receivedBytes: number(2), receivedPackets: number(0), receivedDropped: number(6),
-                sentBytes: number(3), sentPackets: number(1), sentDropped: number(7))
-        }
     }
 }
 

@@ -15,7 +15,8 @@ extension HostNetwork {
 }
 
 extension NetlinkBatch {
-    private static let root: UInt32 = 0xffff_ffff
+    fileprivate static let root: UInt32 = 0xffff_ffff
+    fileprivate static let tokenBucket = "tbf"
 
     func set(tokenBucket rate: Int64, of index: Int32) {
         add(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, what: "--rate-in: token bucket") { message in
@@ -23,7 +24,7 @@ extension NetlinkBatch {
             fixed.tcm_ifindex = index
             fixed.tcm_parent = NetlinkBatch.root
             message.put(fixed)
-            message.put(Int(TCA_KIND), "tbf")
+            message.put(Int(TCA_KIND), NetlinkBatch.tokenBucket)
             // A hundredth of a second at once, and at least a large segment; a tenth of a second waits, then it drops.
             let burst = max(rate / 100, 1 << 16)
             var options = tc_tbf_qopt()
@@ -46,5 +47,26 @@ extension NetlinkBatch {
             fixed.tcm_parent = NetlinkBatch.root
             message.put(fixed)
         }
+    }
+}
+
+extension NetlinkSocket {
+    /// Packets that its token bucket has dropped; nil where it has none.
+    func dropped(byQueueOf index: Int32) throws(CtrError) -> UInt64? {
+        let batch = NetlinkBatch()
+        // The answer is a notice, of which the asker gets an echo only if it wants one (seen on Linux 6.18). Of the queue
+        // that the kernel gives by itself there is none at all: only the acknowledgement comes.
+        batch.add(RTM_GETQDISC, NLM_F_ECHO, what: "queue of an interface") { message in
+            var fixed = tcmsg()
+            fixed.tcm_ifindex = index
+            fixed.tcm_parent = NetlinkBatch.root
+            message.put(fixed)
+        }
+        guard let attributes = try ask(batch, dump: false)?.first?.attributes(after: tcmsg.self),
+            attributes.first(Int(TCA_KIND))?.text == NetlinkBatch.tokenBucket
+        else { return nil }
+        // struct gnet_stats_queue: length, backlog, drops, requeues, overlimits.
+        let numbers = attributes.first(Int(TCA_STATS2))?.nested.first(Int(TCA_STATS_QUEUE))?.data ?? []
+        return UInt64(NetlinkAttribute(type: 0, data: numbers.dropFirst(8)).u32)
     }
 }

@@ -1,6 +1,6 @@
 internal import CMnl
 internal import Kernel
-internal import Model
+public import Model
 
 /// What the packet filter counts of a VPS's interface, in bytes of IP and packets. In tables of ctr's own and not at the
 /// interface: that one goes with the VPS, and may be taken away from inside.
@@ -14,22 +14,25 @@ enum TrafficCounter: String, CaseIterable {
     func object(_ port: String) -> String { "\(port)-\(rawValue)" }
 }
 
-/// What went over a VPS's interface since it was created, and how much of the filter's present counts is in it.
+/// What went over a VPS's interface since it was created, and how much of the present counts is in it.
 ///
-/// Counts are added to the totals when the VPS ends, or by whoever finds that it has; the filter keeps them until then. Both
-/// numbers change at once, so nothing is ever counted twice.
+/// Counts are added to the totals when the VPS ends, or by whoever finds that it has, and whenever somebody looks; the filter
+/// keeps them until then. Both numbers change at once, so nothing is ever counted twice.
 struct TrafficTotals: Equatable {
-    private static let width = TrafficCounter.allCases.count * 2
+    /// Bytes and packets of each of the filter's counters, in their order; last the packets to the VPS that had to
+    /// wait too long for its rate. nil where there is no such counter (any more).
+    typealias Counts = [UInt64?]
+    private static let dropped = TrafficCounter.allCases.count * 2
+    private static let width = dropped + 1
     /// Whose counts `seen` are.
     var port: String
-    /// Bytes and packets of each counter, in their order.
     private(set) var total = [UInt64](repeating: 0, count: width)
-    private var seen = [UInt64](repeating: 0, count: width)
+    private var seen: [UInt64]
 
     /// - Parameter now: what others have left there.
-    init(port: String, now: [UInt64]?) {
+    init(port: String, now: Counts) {
         self.port = port
-        if let now { seen = now }
+        seen = now.map { $0 ?? 0 }
     }
 
     init?(text: String) {
@@ -43,49 +46,88 @@ struct TrafficTotals: Equatable {
 
     var text: String { ([port] + (total + seen).map { "\($0)" }).joined(separator: " ") }
 
-    /// - Parameter now: nil where there is no such filter any more.
-    mutating func add(_ now: [UInt64]?, of port: String) {
-        guard let now else { return }
+    mutating func add(_ now: Counts, of port: String) {
         if port == self.port {
-            // Less than before: the filter was made anew.
-            for index in now.indices {
-                total[index] &+= now[index] >= seen[index] ? now[index] - seen[index] : now[index]
+            for (index, count) in now.enumerated() {
+                // Less than before: it was made anew.
+                if let count { total[index] &+= count >= seen[index] ? count - seen[index] : count }
             }
         }
-        (self.port, seen) = (port, now)
+        self.port = port
+        // One that is made anew begins at zero.
+        seen = now.map { $0 ?? 0 }
     }
+
+    mutating func filterBeginsAnew() { for index in 0..<TrafficTotals.dropped { seen[index] = 0 } }
 
     subscript(_ counter: TrafficCounter) -> (bytes: UInt64, packets: UInt64) {
         let index = TrafficCounter.allCases.firstIndex(of: counter)! * 2
         return (total[index], total[index + 1])
     }
+
+    /// Packets that were sent to the VPS and did not arrive.
+    var dropped: UInt64 { total[TrafficTotals.dropped] }
 }
 
 extension HostNetwork {
-    /// Writes down what the filter has counted so far.
+    /// Writes down what has been counted so far.
+    /// - Parameter dropped: ``dropped(at:_:)``.
     func count(
-        _ note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan?, _ registry: borrowing AddressRegistry
+        _ note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan?, _ registry: borrowing AddressRegistry,
+        dropped: UInt64?
     ) throws(CtrError) {
-        let (port, now) = try counts(note, vps, plan)
+        let port = interfaceName(of: vps, note, plan)
+        let now = try counts(note.family, port, NetlinkSocket(.netfilter), dropped: dropped)
         var totals = try registry.totals(of: vps) ?? TrafficTotals(port: port, now: now)
         totals.add(now, of: port)
         try registry.write(totals, of: vps)
     }
 
-    /// The interface's name, and what is counted of it; nil where the filter does not know it.
-    func counts(
-        _ note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan?
-    ) throws(CtrError) -> (port: String, now: [UInt64]?) {
-        let port = interfaceName(of: vps, note, plan)
+    /// As ``count(_:_:_:_:link:)``, of every VPS, before the filter's tables go.
+    func countAll(_ plan: NetworkPlan?, _ registry: borrowing AddressRegistry) throws(CtrError) {
+        // To close one socket for each of many would take long.
         let socket = try NetlinkSocket(.netfilter)
-        var numbers: [UInt64] = []
-        for counter in TrafficCounter.allCases {
-            guard let (bytes, packets) = try socket.counter(note.family, table, counter.object(port)) else {
-                return (port, nil)
-            }
-            numbers += [bytes, packets]
+        let routes = try NetlinkSocket()
+        for vps in try registry.all() {
+            guard let note = try registry.note(of: vps), var totals = try registry.totals(of: vps) else { continue }
+            let port = interfaceName(of: vps, note, plan)
+            totals.add(try counts(note.family, port, socket, dropped: dropped(at: port, routes)), of: port)
+            try registry.write(totals, of: vps)
         }
-        return (port, numbers)
+    }
+
+    /// After the tables were made anew.
+    func countFromZero(_ registry: borrowing AddressRegistry) throws(CtrError) {
+        for vps in try registry.all() {
+            guard var totals = try registry.totals(of: vps) else { continue }
+            totals.filterBeginsAnew()
+            try registry.write(totals, of: vps)
+        }
+    }
+
+    /// What is dropped on the way to a VPS is counted at the interface, which goes with the VPS: so before that one is ended.
+    public func countDropped(of vps: String) throws(CtrError) {
+        guard let registry = try registry(mending: vps), let note = try registry.note(of: vps) else { return }
+        let plan = try registry.plan()
+        let dropped = try dropped(at: interfaceName(of: vps, note, plan), NetlinkSocket())
+        try count(note, vps, plan, registry, dropped: dropped)
+    }
+
+    /// Packets to the VPS that had to wait too long for its rate; nil where it has none, or the interface has gone.
+    func dropped(at port: String, _ socket: NetlinkSocket) throws(CtrError) -> UInt64? {
+        guard let link = try socket.link(port), isOurs(link) else { return nil }
+        return try socket.dropped(byQueueOf: link.index)
+    }
+
+    func counts(
+        _ family: FilterChange.Table, _ port: String, _ socket: borrowing NetlinkSocket, dropped: UInt64?
+    ) throws(CtrError) -> TrafficTotals.Counts {
+        var numbers: TrafficTotals.Counts = []
+        for counter in TrafficCounter.allCases {
+            let found = try socket.counter(family, table, counter.object(port))
+            numbers += [found?.0, found?.1]
+        }
+        return numbers + [dropped]
     }
 }
 

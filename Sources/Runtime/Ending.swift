@@ -1,6 +1,7 @@
 internal import Cgroups
 internal import Kernel
 internal import Model
+internal import Network
 
 /// The end of a VPS as another process than its supervisor sees it.
 struct Ending {
@@ -10,6 +11,11 @@ struct Ending {
     func record() throws(CtrError) {
         guard let state = try files.stateDirectory() else { return }
         try StopIntent.record(state, of: files.name)
+    }
+
+    /// What goes with the interface is written down.
+    func countTraffic(_ config: VPSConfig) throws(CtrError) {
+        if config.onNetwork.rateIn != nil { try files.host.network().countDropped(of: files.name) }
     }
 
     /// Kills every process and returns when what only a running VPS has is given back.

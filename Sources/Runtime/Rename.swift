@@ -31,17 +31,20 @@ public struct Rename: Sendable {
         try Locks.becomeSupervisor(state, of: newName)
         defer { try? new.states.fd.removeTree(newName) }
         let (all, from, to) = (files.all, name, newName)
+        let inode = try describing("VPS \(name)") { () throws(SysError) in try lock.directory.fd.status().inode }
+        try host.network().prepareRename(name, inode: inode, to: newName)
         do throws(SysError) {
             try all.fd.rename(from, to: all.fd, to, replace: false)
             try all.fd.sync()
         } catch {
+            try? host.network().finishRename(to: newName)
             if error.errno == Errno.exists {
                 throw CtrError(.cannotCreate, "VPS \(newName): exists already", errno: error.errno)
             }
             throw CtrError(.cannotCreate, "rename VPS \(name) to \(newName)", cause: error)
         }
         try Settings.load().makeIDPool().rename(files.path, to: new.path)
-        try host.network().rename(name, to: newName)
+        try host.network().finishRename(to: newName)
         var changed = config
         changed.name = newName
         if config.hostname == name {

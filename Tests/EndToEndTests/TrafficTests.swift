@@ -67,6 +67,72 @@ import Testing
         }
     }
 
+    /// The first VPS on ctr's bridge makes the filter anew, while others run.
+    @Test func othersComeAndGo() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    "$CTR" create $N-a --template minimal --net routed --ip 192.0.2.50 --ip 2001:db8::50 --init 'sleep 600' >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    talk $N-a 1000
+                    "$CTR" create $N-b --template minimal --net nat --init 'sleep 600' >/dev/null && "$CTR" start $N-b >/dev/null || exit 1
+                    near $(sent $N-a ipv4) 128000 before; talk $N-a 2000; near $(sent $N-a ipv4) 384000 after
+                    # Nobody looks in between.
+                    talk $N-a 1000; "$CTR" destroy --force $N-b >/dev/null; ip link del $(bridge)
+                    "$CTR" create $N-b --template minimal --net nat --init 'sleep 600' >/dev/null && "$CTR" start $N-b >/dev/null || exit 1
+                    talk $N-a 3000; "$CTR" stop --timeout 0 $N-a >/dev/null; near $(sent $N-a ipv4) 896000 again
+                    "$CTR" destroy --force $N-a $N-b >/dev/null
+                    """)
+            #expect(run.lines == ["before", "after", "again"], "\(run.both)")
+        }
+    }
+
+    /// What waits too long for its rate is dropped at an interface that goes with the VPS.
+    @Test(arguments: ["stop --timeout 0", "restart --timeout 0"]) func dropsAreKept(verb: String) throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    "$CTR" create $N-a --template minimal --net routed --ip 192.0.2.50 --rate-in 1M --init 'sleep 600' >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    # It is known where it is: else most wait for that, and are dropped there.
+                    C bash -c 'until ip neigh show 192.0.2.50 | grep -q lladdr; do echo x > /dev/udp/192.0.2.50/9; sleep 0.1; done'
+                    # One socket waits until what it has sent is gone: the rate is not enough for many.
+                    C python3 -c 'import socket; ss = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(100)]; [s.sendto(b"x" * 1000, ("192.0.2.50", 9)) for _ in range(20) for s in ss]'
+                    "$CTR" \(verb) $N-a >/dev/null
+                    "$CTR" --json show $N-a | python3 -c 'import json,sys; n = json.load(sys.stdin)["network"]["received"]; print("dropped" if n["dropped"] > 100 and n["packets"] >= 2000 else n)'
+                    "$CTR" destroy --force $N-a >/dev/null
+                    """)
+            #expect(run.lines == ["dropped"], "\(run.both)")
+        }
+    }
+
+    /// Wherever a rename is killed, addresses and totals are the VPS's under the name that it has, and nobody else's.
+    @Test func renameIsKilledAnywhere() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    "$CTR" create $N-a --template minimal --net routed --ip 192.0.2.50 --init 'sleep 600' >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    V $N-a python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); [s.sendto(b"x" * 100, ("192.0.2.2", 9)) for _ in range(1000)]'
+                    "$CTR" stop --timeout 0 $N-a >/dev/null
+                    is=$N-a to=$N-b
+                    for call in symlinkat renameat2 unlinkat; do
+                        for number in $(seq 40); do
+                            strace -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number "$CTR" rename $is $to >/dev/null 2>&1; status=$?
+                            if "$CTR" show $to >/dev/null 2>&1; then is=$to; [ $is = $N-a ] && to=$N-b || to=$N-a; fi
+                            # A stranger of the other name.
+                            "$CTR" create $to --template minimal --net routed --ip 192.0.2.60 --init 'sleep 600' >/dev/null || exit 1
+                            "$CTR" start $to >/dev/null && near $(sent $to ipv4) 0 stranger; "$CTR" destroy --force $to >/dev/null
+                            "$CTR" start $is >/dev/null && "$CTR" stop --timeout 0 $is >/dev/null; near $(sent $is ipv4) 128000 own
+                            ls root/network | grep -E 'from-|into-|to-'
+                            [ $status = 0 ] && break
+                        done
+                        echo $call; [ $number -gt 1 ] || echo never
+                    done | uniq
+                    "$CTR" destroy --force $N-a $N-b >/dev/null 2>&1; ls root/network
+                    """, timeout: 300)
+            let calls = run.lines.filter { !["own", "stranger"].contains($0) }
+            #expect(calls == ["symlinkat", "renameat2", "unlinkat", "plan"], "\(run.both)")
+        }
+    }
+
     /// As a whole: suspend takes the interface away, resume makes another.
     @Test(.enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? ""))) func overASuspend() throws {
         try Fixture.with { (f) throws in

@@ -126,15 +126,37 @@ private func config(_ name: String, _ options: (String, String)...) throws -> VP
         }
     }
 
-    @Test func aRenamedVPSKeepsItsAddresses() throws {
+    /// Also by whoever comes next, where the rename was killed after the directory's.
+    @Test(arguments: ["itself", "z", "a", "reclaim"]) func aRenamedVPSKeepsItsAddresses(next: String) throws {
         try withRoot { network, make in
             try make("a")
             let a = try network.claim(config("a"), durable: false)
-            try network.rename("a", to: "z")
-            try make("z")
-            #expect(try network.lookup("a") == nil)
+            let all = try open("\(network.root)/vps", [.directory])
+            try network.prepareRename("a", inode: all.status(of: "a").inode, to: "z")
+            try all.rename("a", to: all, "z", replace: false)
+            switch next {
+            case "itself": try network.finishRename(to: "z")
+            case "reclaim": #expect(try network.reclaim().isEmpty)
+            case "a":
+                try make("a")
+                #expect(try network.claim(config("a"), durable: false).addresses != a.addresses)
+            default: break
+            }
+            if next != "a" { #expect(try network.status(of: "a") == nil) }
             let z = try network.claim(config("z"), durable: false)
             #expect(z.addresses == a.addresses && z.mac == a.mac)
+        }
+    }
+
+    @Test func aRenameThatNeverWasIsForgotten() throws {
+        try withRoot { network, make in
+            try make("a")
+            let a = try network.claim(config("a"), durable: false)
+            let all = try open("\(network.root)/vps", [.directory])
+            try network.prepareRename("a", inode: all.status(of: "a").inode, to: "z")
+            try make("z")
+            #expect(try network.claim(config("z"), durable: false).addresses != a.addresses)
+            #expect(try network.claim(config("a"), durable: false).addresses == a.addresses)
         }
     }
 

@@ -3,9 +3,10 @@ import Testing
 @testable import Network
 
 @Suite struct TrafficTests {
-    private func counts(_ received4: UInt64, _ refused: UInt64 = 0) -> [UInt64] {
-        [received4, received4 / 10] + [UInt64](repeating: 0, count: 6) + [refused, refused]
+    private func counts(_ received4: UInt64, _ refused: UInt64 = 0, dropped: UInt64? = 0) -> TrafficTotals.Counts {
+        [received4, received4 / 10] + [UInt64](repeating: 0, count: 6) + [refused, refused, dropped]
     }
+    private let nothing = TrafficTotals.Counts(repeating: nil, count: 11)
 
     @Test func onlyWhatIsNewIsAdded() {
         var totals = TrafficTotals(port: "a", now: counts(1000))
@@ -19,9 +20,22 @@ import Testing
         var totals = TrafficTotals(port: "a", now: counts(1000))
         totals.add(counts(300), of: "a")
         #expect(totals[.received4] == (300, 30))
-        totals.add(nil, of: "a")
+        totals.add(nothing, of: "a")
         totals.add(counts(400), of: "a")
-        #expect(totals[.received4] == (400, 40))
+        #expect(totals[.received4] == (700, 70))
+        totals.filterBeginsAnew()
+        totals.add(counts(500), of: "a")
+        #expect(totals[.received4] == (1200, 120))
+    }
+
+    @Test func theInterfaceGoesAndTheFilterStays() {
+        var totals = TrafficTotals(port: "a", now: counts(0))
+        totals.add(counts(100, dropped: 7), of: "a")
+        totals.add(counts(100, dropped: nil), of: "a")
+        totals.add(counts(100, dropped: 9), of: "a")
+        totals.filterBeginsAnew()
+        totals.add(counts(100, dropped: 9), of: "a")
+        #expect(totals.dropped == 16 && totals[.received4] == (200, 20))
     }
 
     @Test func countsOfAnotherPortAreNotItsOwn() {
