@@ -83,7 +83,7 @@ extension HostNetwork {
         try registry.write(totals, of: vps)
     }
 
-    /// As ``count(_:_:_:_:link:)``, of every VPS, before the filter's tables go.
+    /// As ``count(_:_:_:_:dropped:)``, of every VPS, before the filter's tables go.
     func countAll(_ plan: NetworkPlan?, _ registry: borrowing AddressRegistry) throws(CtrError) {
         // To close one socket for each of many would take long.
         let socket = try NetlinkSocket(.netfilter)
