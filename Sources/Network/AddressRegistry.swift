@@ -162,19 +162,20 @@ struct AddressRegistry: ~Copyable {
     /// What a VPS is being renamed to.
     borrowing func destination(of old: String) throws(CtrError) -> String? { try target("into-\(old)") }
 
+    /// `from-NEW` is there only while `into-OLD` is: who comes under either name finds it.
     borrowing func writeRename(_ old: String, inode: UInt64, to new: String) throws(CtrError) {
-        try replace("from-\(new)", "\(inode) \(old)")
         try replace("into-\(old)", new)
+        try replace("from-\(new)", "\(inode) \(old)")
     }
 
     borrowing func forgetRename(_ old: String, to new: String) throws(CtrError) {
-        if try target("into-\(old)") == new { try unlink("into-\(old)") }
-        try unlink("from-\(new)")
+        if try origin(of: new)?.name == old { try unlink("from-\(new)") }
+        try unlink("into-\(old)")
     }
 
-    /// The new names of all that are being renamed.
+    /// The old names of all that are being renamed.
     borrowing func renamed() throws(CtrError) -> [String] {
-        try names().filter { $0.hasPrefix("from-") }.map { String($0.dropFirst(5)) }
+        try names().filter { $0.hasPrefix("into-") }.map { String($0.dropFirst(5)) }
     }
 
     /// All VPSs with totals.

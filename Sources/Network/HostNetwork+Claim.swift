@@ -207,7 +207,7 @@ extension HostNetwork {
             return false
         }
         var freed: [String] = []
-        for new in try registry.renamed() { try mendRename(of: new, registry) }
+        for old in try registry.renamed() { try mendRename(of: old, registry) }
         for vps in try registry.all() where isGone(vps) {
             if let note = try registry.note(of: vps) {
                 try takeBack(vps, note, registry.plan(), registry)

@@ -27,11 +27,17 @@ extension HostNetwork {
     }
 
     func mendRename(of vps: String, _ registry: borrowing AddressRegistry) throws(CtrError) {
-        for new in [vps, try registry.destination(of: vps)] {
-            guard let new, let (old, inode) = try registry.origin(of: new) else { continue }
-            if isDirectory(inode, of: new) { try move(old, to: new, registry) }
-            try registry.forgetRename(old, to: new)
+        if let (old, _) = try registry.origin(of: vps) { try mendRename(from: old, to: vps, registry) }
+        if let new = try registry.destination(of: vps) { try mendRename(from: vps, to: new, registry) }
+    }
+
+    private func mendRename(
+        from old: String, to new: String, _ registry: borrowing AddressRegistry
+    ) throws(CtrError) {
+        if let origin = try registry.origin(of: new), origin.name == old, isDirectory(origin.inode, of: new) {
+            try move(old, to: new, registry)
         }
+        try registry.forgetRename(old, to: new)
     }
 
     private func isDirectory(_ inode: UInt64, of vps: String) -> Bool {

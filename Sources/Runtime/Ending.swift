@@ -13,9 +13,12 @@ struct Ending {
         try StopIntent.record(state, of: files.name)
     }
 
-    /// What goes with the interface is written down.
-    func countTraffic(_ config: VPSConfig) throws(CtrError) {
-        if config.onNetwork.rateIn != nil { try files.host.network().countDropped(of: files.name) }
+    /// What goes with the interface is written down. Where that fails, on a full disk, a VPS ends all the same.
+    func countTraffic(_ config: VPSConfig) {
+        if config.onNetwork.rateIn == nil { return }
+        do throws(CtrError) { try files.host.network().countDropped(of: files.name) } catch {
+            Message.warn("VPS \(files.name): what its rate has dropped is not in its totals: \(error.message)")
+        }
     }
 
     /// Kills every process and returns when what only a running VPS has is given back.

@@ -43,7 +43,7 @@ public struct Stop: Sendable {
         try Recovery(host: files.host).sweep(name)
         try ActionScripts(files: files, directory: lock.directory).runInside(.stop, unless: running.state.rescue)
         try ending.record()
-        try ending.countTraffic(running.state.config)
+        ending.countTraffic(running.state.config)
         if try ask(running) { try waitForEnd(running.handle, files) }
         try ending.kill(running)
         try reportScript(lock.directory, since: began)

@@ -62,7 +62,7 @@ public struct Suspend: Sendable {
         var plan = try SuspendPlan(running, criu: criu)
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
-        try Ending(files: files).countTraffic(target.config)
+        Ending(files: files).countTraffic(target.config)
         try dump(plan, files, lock, state, criu)
         return plan.record
     }

@@ -116,11 +116,14 @@ import Testing
                     for call in symlinkat renameat2 unlinkat; do
                         for number in $(seq 40); do
                             strace -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number "$CTR" rename $is $to >/dev/null 2>&1; status=$?
-                            if "$CTR" show $to >/dev/null 2>&1; then is=$to; [ $is = $N-a ] && to=$N-b || to=$N-a; fi
+                            if [ -d root/vps/$to ]; then is=$to; [ $is = $N-a ] && to=$N-b || to=$N-a; fi
                             # A stranger of the other name.
                             "$CTR" create $to --template minimal --net routed --ip 192.0.2.60 --init 'sleep 600' >/dev/null || exit 1
-                            "$CTR" start $to >/dev/null && near $(sent $to ipv4) 0 stranger; "$CTR" destroy --force $to >/dev/null
+                            "$CTR" start $to >/dev/null && near $(sent $to ipv4) 0 stranger
                             "$CTR" start $is >/dev/null && "$CTR" stop --timeout 0 $is >/dev/null; near $(sent $is ipv4) 128000 own
+                            # Each has what is its own, also when both have come.
+                            [ "$(readlink root/network/192.0.2.60) $(readlink root/network/192.0.2.50)" = "$to $is" ] || echo "after $call $number: $(ls -l root/network)"
+                            "$CTR" destroy --force $to >/dev/null
                             ls root/network | grep -E 'from-|into-|to-'
                             [ $status = 0 ] && break
                         done
