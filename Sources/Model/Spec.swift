@@ -11,6 +11,8 @@ public struct Spec: Sendable, Equatable {
     public var linux = LinuxSpec()
     /// How the process says that it is up; not of the OCI spec. It finds what it needs for that in `/run/host`.
     public var ready = ReadySignal.started
+    /// Whether its root finds `/run/host/hibernate`, where it has a `/run/host`; not of the OCI spec.
+    public var asksToHibernate = false
     /// What its /etc/resolv.conf is to say, nil where that is none of ctr's; not of the OCI spec.
     public var resolver: String?
     /// In place of a file that ctr has not written.

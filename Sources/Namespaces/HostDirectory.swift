@@ -7,16 +7,28 @@ internal import Model
 struct HostDirectory {
     static let socketPath = "/run/host/notify"
 
-    /// Makes the directory on the new /run of `root`, with `container-manager` and, if it is by ``ReadySignal/notify``
-    /// that init is to be heard, the socket. Returns the host's end of that.
+    /// The host's end of that by which init says that it is up.
+    var notify: SharedFD?
+    /// The fifo into which the guest's root asks to be hibernated.
+    var asks: SharedFD?
+
+    /// Makes the directory on the new /run of `root`, with `container-manager`, the socket if it is by
+    /// ``ReadySignal/notify`` that init is to be heard, and the fifo where the VPS may ask.
     ///
     /// The caller acts as the guest's root, before there is a guest.
-    static func make(_ signal: ReadySignal, in root: SharedFD) throws(SysError) -> SharedFD? {
-        if signal == .started { return nil }
+    static func make(_ signal: ReadySignal, asks: Bool, in root: SharedFD) throws(SysError) -> HostDirectory {
+        if signal == .started { return HostDirectory() }
         let run = try RootPath.locateFixed("run", in: root.fd)
         try run.makeDirectory("host", mode: 0o755)
         let host = try run.open("host", [.path, .directory, .noFollow])
         try host.open("container-manager", [.create, .exclusive, .writeOnly], mode: 0o644).writeAll(Array("ctr".utf8))
-        return signal == .notify ? SharedFD(try host.bindDatagramSocket("notify")) : nil
+        var made = HostDirectory()
+        if signal == .notify { made.notify = SharedFD(try host.bindDatagramSocket("notify")) }
+        if asks {
+            try host.makeNode("hibernate", .fifo, permissions: 0o600)
+            // For writing too: whoever asks finds it open, and it is never at its end.
+            made.asks = SharedFD(try host.open("hibernate", [.readWrite, .nonBlocking, .noFollow]))
+        }
+        return made
     }
 }

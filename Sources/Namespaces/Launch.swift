@@ -72,7 +72,7 @@ public struct Launch: Sendable {
                 spec: launch.spec, userns: userns, layersByPath: layersByPath, disk: disk
             ).build()
             try launch.resolveUser(in: root.root)
-            if root.notify != nil { launch.entry.env.append("NOTIFY_SOCKET=\(HostDirectory.socketPath)") }
+            if root.host.notify != nil { launch.entry.env.append("NOTIFY_SOCKET=\(HostDirectory.socketPath)") }
             try clocks.unshare(for: spec.linux)
             channel = try ChannelEnds()
             // The cgroup namespace comes when the child has joined its cgroups: its root is where the caller is then.
@@ -93,7 +93,7 @@ public struct Launch: Sendable {
         case .parent(let handle):
             channel.child = nil
             let process = StartedProcess(
-                handle: handle, channel: channel.parent!, terminal: root.terminal, notify: root.notify)
+                handle: handle, channel: channel.parent!, terminal: root.terminal, host: root.host)
             try clocks.comeBack()
             try place.comeBack()
             try process.release(maps: spec.linux.idMappings, process: spec.process)

@@ -37,9 +37,9 @@ struct RootBuilder: ~Copyable {
             try devices.build()
         }
         try makeSystemDirectories(root)
-        let ready = spec.ready
-        let notify = try describing("/run/host of the VPS", code: .failed, step: "prepare root") {
-            () throws(SysError) in try HostDirectory.make(ready, in: root)
+        let (ready, asks) = (spec.ready, spec.asksToHibernate)
+        let host = try describing("/run/host of the VPS", code: .failed, step: "prepare root") {
+            () throws(SysError) in try HostDirectory.make(ready, asks: asks, in: root)
         }
         if let text = spec.resolver {
             let file = ResolverFile(text: text, replacing: spec.resolverReplaces)
@@ -54,14 +54,14 @@ struct RootBuilder: ~Copyable {
         }
         for mount in spec.mounts { try bind(mount, root) }
         return Built(
-            root: root, terminal: spec.process.terminal ? try devices.openTerminal() : nil, notify: notify)
+            root: root, terminal: spec.process.terminal ? try devices.openTerminal() : nil, host: host)
     }
 
     struct Built {
         let root: SharedFD
         let terminal: SharedFD?
-        /// The socket on which init says that it is up, if it does so.
-        let notify: SharedFD?
+        /// What the host has open in /run/host.
+        let host: HostDirectory
     }
 
     /// The file system of the root alone, attached nowhere.

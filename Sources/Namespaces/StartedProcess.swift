@@ -7,18 +7,20 @@ public final class StartedProcess {
     public let handle: ProcessHandle
     /// The master of the pseudoterminal that is the process's terminal, if one was asked for.
     public private(set) var terminal: SharedFD?
-    /// The socket of sd_notify(3), non-blocking, where ``Spec/ready`` wants one. What comes over it is the guest's word.
-    private var notify: SharedFD?
+    /// What the guest's words come over.
+    private var host: HostDirectory
     private var channel: SharedFD?
     private var ready = false
     private var done = false
     private var limits: [RLimit] = []
 
-    init(handle: consuming ProcessHandle, channel: SharedFD, terminal: SharedFD?, notify: SharedFD? = nil) {
+    init(
+        handle: consuming ProcessHandle, channel: SharedFD, terminal: SharedFD?, host: HostDirectory = HostDirectory()
+    ) {
         self.handle = handle
         self.channel = channel
         self.terminal = terminal
-        self.notify = notify
+        self.host = host
     }
 
     deinit {
@@ -26,10 +28,16 @@ public final class StartedProcess {
         handle.killChild()
     }
 
-    /// Hands that socket over; whoever has it closes it.
+    /// Hands the socket of sd_notify(3) over, non-blocking, where ``Spec/ready`` wants one; whoever has it closes it.
     public func takeNotifySocket() -> SharedFD? {
-        defer { notify = nil }
-        return notify
+        defer { host.notify = nil }
+        return host.notify
+    }
+
+    /// Hands the fifo of ``Spec/asksToHibernate`` over, non-blocking.
+    public func takeAsks() -> SharedFD? {
+        defer { host.asks = nil }
+        return host.asks
     }
 
     /// Gives the child what only the host can give, then lets it build its side.

@@ -15,6 +15,7 @@ final class DetachedSupervisor {
     private let events: EventLog
     /// When it was last written down that a limit was met, and the VPS lives with that.
     private var reported: UInt64 = 0
+    private var asks = HibernateAsks()
     /// When what was asked to halt is killed.
     private var patience: Deadline?
 
@@ -72,13 +73,28 @@ final class DetachedSupervisor {
             vps.hub.add(to: &poll)
             vps.limits?.add(to: &poll)
             let listener = vps.listener.map { poll.add($0.socket.fd, .readable) }
-            let ready = try poll.wait(milliseconds: patience?.remaining)
+            asks.add(to: &poll, vps.asks)
+            let ready = try poll.wait(milliseconds: [patience?.remaining, asks.pause].compactMap { $0 }.min())
             while let signal = try signals.next() { if signal == Signal.terminate { askToHalt() } }
             if let patience, patience.hasPassed { endNow() }
             try vps.hub.handle(ready)
             if let hits = try? vps.limits?.changes(ready) { report(hits) }
             if let listener, !ready[listener].isEmpty { try listen() }
-            if ready[0].contains(.readable) { return }
+            if ready[0].contains(.readable) {
+                // It holds a mount of the VPS, and with it its disk.
+                vps.asks = nil
+                return
+            }
+            heed(asks.handle(ready, vps.asks))
+        }
+    }
+
+    /// Its root asks to be hibernated, or the verb that was started for it has ended.
+    private func heed(_ what: HibernateAsks.Happened) {
+        switch what {
+        case .nothing: return
+        case .asked: asks.start(vps.state, on: host)
+        case .refused: vps.hub.note("ctr: hibernate, asked from inside: refused (ctr events says why)\r\n")
         }
     }
 

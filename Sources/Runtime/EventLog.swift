@@ -13,7 +13,10 @@ public struct EventLog: Sendable {
         case created, started, ready
         /// With `exitStatus` and `cause`: exit, signal, oom, operator, reboot, poweroff.
         case stopped
+        /// `suspended` with `askedInside` where the VPS itself asked for it.
         case restarted, paused, unpaused, suspended, resumed
+        /// With the `reason`: the VPS asked to be hibernated.
+        case hibernateRefused
         /// Under its old name, with the new one as `to`.
         case renamed
         /// With `from`, the source.

@@ -76,23 +76,9 @@ struct ReadyListener {
 
 /// Whether an init that tells by ``ReadySignal/marker`` is up.
 enum Readiness {
-    /// Looks for `/run/host/ready` in the root of a process, which the caller knows to be a VPS's first (by a pidfd that
-    /// it looks at afterwards).
-    ///
-    /// No link is followed and no file system asked: RESOLVE_CACHED finds only names that the kernel has in memory, where
-    /// a file of the /run that ctr has mounted always is, and does not wait for a file system that a guest has mounted.
+    /// Looks for `/run/host/ready`, see ``HostPath``.
     /// - Throws: ENOENT or ESRCH when the process has ended.
     static func marker(of pid: Int32) throws(SysError) -> Bool {
-        let root = try open("/proc/\(pid)/root", [.path, .directory])
-        do throws(SysError) {
-            // The overlay's root is never all in memory (its access lists are not kept); what lies mounted on /run is not
-            // asked by an O_PATH open.
-            let run = try root.open(
-                "run", [.path, .directory, .noFollow], resolve: [.inRoot, .noSymlinks, .noMagicLinks])
-            _ = try run.open(
-                "host/ready", [.path, .noFollow], resolve: [.beneath, .noSymlinks, .noMagicLinks, .cached])
-            return true
-        } catch  where [Errno.noEntry, Errno.notDirectory, Errno.loop, Errno.again, Errno.access].contains(error.errno)
-        { return false }
+        try HostPath.find("ready", of: pid) != nil
     }
 }

@@ -188,6 +188,8 @@ struct Resuming {
         let watched = try WatchedVPS(
             resumed: ProcessHandle.of(running.state.pid), running.state, in: place, cgroup: cgroup,
             template: template, terminal: terminal, output: output)
+        // To whoever asked for it inside.
+        HostPath.answer("resumed", to: running.state)
         files.sweepCheckpoints(in: place.directory)
         if let attached = self.disk, let top = try? attached.openTop() { CheckpointFiles.sweep(disk: top) }
         return watched

@@ -42,6 +42,9 @@ struct Settings: Codable, Equatable {
     /// The program criu, or a prefix that holds it with its libraries; else the standard prefix, or the one of the host.
     var criu: String?
 
+    /// Whether a VPS's root may have it hibernated from inside; else yes.
+    var hibernateInside: Bool?
+
     /// Networks for VPSs with `--net nat`.
     var network: NetworkSettings?
 
@@ -77,6 +80,7 @@ struct Settings: Codable, Equatable {
             let known: Set<String> = [
                 "idPool", "idRegistry", "scripts", "profiles", "lxcfs", "lxcfsDirectory", "lockSeconds", "disk", "net",
                 "overcommit", "spaceReserve", "personal", "network", "criu",
+                "hibernateInside",
             ]
             let keys = try JSONDecoder().decode([String: Ignored].self, from: Data(bytes)).keys
             if let unknown = keys.filter({ !known.contains($0) }).min() {

@@ -91,6 +91,7 @@ public struct Start: Codable, Sendable {
         let sealed = try SealedTemplate(stored.template, on: files.host)
         var starting = Starting(place: place, template: sealed, config: stored)
         starting.ready = rescue ? .started : sealed.manifest.readySignal(of: stored.args)
+        starting.asks = stored.disk != nil
         try describing("state of VPS \(name)") { () throws(SysError) in try ReadyMark.clear(place.state) }
         starting.rescue = rescue
         starting.cgroups = cgroups

@@ -21,6 +21,8 @@ struct Starting {
     var cgroups: CgroupHost?
     /// How its first process says that the system is up, where somebody listens.
     var ready = ReadySignal.started
+    /// Whether somebody listens who can hibernate it.
+    var asks = false
     /// What is recorded when the first process executes.
     var status = VPSStatus.running
     /// The last look before that; throws where the VPS is not wanted any more.
@@ -52,6 +54,7 @@ struct Starting {
         let disk = template == nil ? nil : place.files.diskPath(config)
         var spec = try config.spec(layers: layers, disk: disk, mountPoint: place.files.statePath)
         spec.ready = ready
+        spec.asksToHibernate = asks
         let hasOwn = config.domain != nil || config.identity.map { !$0.dns.isEmpty } ?? false
         if !hasOwn, config.network == .nat || config.network == .routed {
             spec.resolver = HostResolver.text()

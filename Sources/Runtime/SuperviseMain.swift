@@ -83,6 +83,8 @@ struct WatchedVPS {
     let limits: LimitWatch?
     /// Until init has said that the system is up.
     var listener: ReadyListener?
+    /// The fifo into which its root asks to be hibernated.
+    var asks: SharedFD?
     /// Held so that the template can't be removed.
     let template: SealedTemplate?
 
@@ -96,6 +98,7 @@ struct WatchedVPS {
         process = .child(vps.process)
         limits = try? LimitWatch(vps.cgroup)
         listener = vps.process.takeNotifySocket().map(ReadyListener.init)
+        asks = vps.process.takeAsks()
         let console: ConsoleHub
         if let hub { console = hub } else { console = try WatchedVPS.makeHub(vps.place) }
         self.hub = console
@@ -122,6 +125,7 @@ struct WatchedVPS {
         self.process = .restored(SharedProcess(process))
         limits = try? LimitWatch(cgroup)
         hub = try WatchedVPS.makeHub(place)
+        asks = HostPath.asks(of: state)
         let hub = hub
         try describing("console of VPS \(config.name)") { () throws(SysError) in
             if let terminal {
@@ -151,6 +155,7 @@ struct WatchedVPS {
         self.state = state
         hub = try WatchedVPS.makeHub(place)
         if !config.terminal, let output = try? WatchedVPS.outputPipe(of: state.pid) { try? hub.attach(reading: output) }
+        asks = HostPath.asks(of: state)
         process = .adopted(SharedProcess(running.handle))
     }
 

@@ -14,6 +14,8 @@ public struct Suspend: Sendable {
     public var keepRunning: Bool
     /// The checkpoint goes to the VPS's own disk, within its size: `ctr hibernate`.
     public var onDisk = false
+    /// The run that is meant, and no later one.
+    var only: GuestRun?
     /// The id of the snapshot of its disk that is taken at the same instant.
     var snapshot: String?
 
@@ -46,13 +48,16 @@ public struct Suspend: Sendable {
         // Its supervisor sees the end and the checkpoint, and gives back the rest.
         try Ending(files: files).settle()
         try DiskMark.write(files, record.config, in: lock.directory)
-        EventLog(host).append(.suspended, vps: name)
+        EventLog(host).append(.suspended, vps: name, detail: only == nil ? [:] : ["askedInside": true])
         return true
     }
 
     /// Writes it. Of one that is kept running it is `checkpoint.new`, to be sealed, when this returns.
     func checkpoint(_ files: VPSFiles, _ lock: VerbLock, on host: Host) throws(CtrError) -> SuspendRecord {
         let target = try RunningTarget.find(name, on: host)
+        if let only, only != GuestRun(target.process.state) {
+            throw CtrError(.failed, "\(verb) \(name): the run that asked for it has ended")
+        }
         guard let state = try files.stateDirectory() else { throw VPSFiles.unknown(name) }
         try Recovery(host: host).takeBackHalfDone(files, state)
         try refuse(target)

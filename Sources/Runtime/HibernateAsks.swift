@@ -1,0 +1,99 @@
+internal import Kernel
+internal import Model
+
+/// What a VPS's root says into `/run/host/hibernate`: one line, of one word.
+struct AskScanner {
+    static let word = Array("hibernate".utf8)
+    /// Of the line that has begun, no more than tells whether it is the word.
+    private var line: [UInt8] = []
+
+    /// - Returns: whether a whole line of these bytes and those before is the word.
+    mutating func feed(_ bytes: [UInt8]) -> Bool {
+        var isAsked = false
+        for byte in bytes {
+            if byte != UInt8(ascii: "\n") {
+                if line.count <= AskScanner.word.count { line.append(byte) }
+                continue
+            }
+            isAsked = isAsked || line == AskScanner.word
+            line = []
+        }
+        return isAsked
+    }
+}
+
+/// The supervisor's side of a VPS that asks to be hibernated: the work is a process's of its own, one at a time. The guest
+/// writes as much and as often as it likes, and gets no more than that; after each answer it is not listened to for a while,
+/// up to a minute if it goes on and on.
+struct HibernateAsks {
+    enum Happened: Equatable {
+        case nothing
+        case asked
+        /// The verb has failed.
+        case refused
+    }
+
+    /// So much is read in one turn, as much as a fifo holds unless it was made larger.
+    private static let most = 65536
+    private static let piece = 4096
+
+    private var verb: SharedProcess?
+    private var rest: Deadline?
+    private var backoff = Backoff()
+    /// When it was listened to again.
+    private var listening = Timestamp.monotonic()
+    private var slot: Int?
+
+    /// Milliseconds until it is listened to again; nil: it is, or the verb is at work.
+    var pause: Int32? { verb == nil ? rest?.remaining : nil }
+
+    mutating func add(to poll: inout Poll, _ fifo: SharedFD?) {
+        slot = nil
+        if let verb {
+            slot = poll.add(verb.handle.pidfd, .readable)
+            return
+        }
+        if let rest, rest.hasPassed {
+            self.rest = nil
+            listening = Timestamp.monotonic()
+        }
+        if rest == nil, let fifo { slot = poll.add(fifo.fd, .readable) }
+    }
+
+    mutating func handle(_ ready: [Poll.Events], _ fifo: SharedFD?) -> Happened {
+        guard let slot, !ready[slot].isEmpty else { return .nothing }
+        if let verb {
+            self.verb = nil
+            restAWhile()
+            return (try? verb.handle.wait()) == .exited(0) ? .nothing : .refused
+        }
+        defer { restAWhile() }
+        guard let fifo else { return .nothing }
+        var scanner = AskScanner()
+        var isAsked = false
+        for _ in 0..<(HibernateAsks.most / HibernateAsks.piece) {
+            guard let bytes = try? fifo.fd.read(upTo: HibernateAsks.piece), !bytes.isEmpty else { break }
+            isAsked = scanner.feed(bytes) || isAsked
+        }
+        return isAsked ? .asked : .nothing
+    }
+
+    private mutating func restAWhile() {
+        rest = Deadline(milliseconds: backoff.next((Timestamp.monotonic() - listening) / 1_000_000_000))
+    }
+
+    /// Starts the verb, which is not this process's to wait for.
+    mutating func start(_ state: VPSState, on host: Host) {
+        do throws(SysError) {
+            let words = [AskedHibernation.verb, state.config.name, "\(state.pid)", "\(state.startTime)"]
+            let tool = try ToolProcess(
+                "/proc/self/exe", ["--root", host.root, "--state", host.state] + words,
+                environment: Settings.environment, stdin: .null, stdout: .null, stderr: .null)
+            verb = SharedProcess(try ProcessHandle(pid: tool.pid))
+            tool.detach()
+        } catch {
+            HostPath.answer("refused: the host can't do it now (try again)", to: state)
+        }
+        CurrentProcess.releaseFreeMemory()
+    }
+}

@@ -1,0 +1,77 @@
+internal import Kernel
+internal import Model
+
+/// Files below `/run/host` of a running VPS, which its root can replace by whatever it likes.
+///
+/// No link is followed and no file system asked: RESOLVE_CACHED finds only names that the kernel has in memory, where
+/// a file of the /run that ctr has mounted always is, and does not wait for a file system that a guest has mounted.
+enum HostPath {
+    static let asks = "hibernate"
+    /// An empty file, made by whoever has asked.
+    static let answer = "hibernate.answer"
+    /// The file system of /run, as statfs(2) has it.
+    private static let tmpfs: UInt64 = 0x0102_1994
+
+    /// A file, for its status alone; nil where there is none.
+    /// - Parameter pid: of a process that the caller knows to be a VPS's first (by a pidfd that it looks at afterwards).
+    /// - Throws: ENOENT or ESRCH when the process has ended.
+    static func find(_ name: String, of pid: Int32, resolve: Resolve = []) throws(SysError) -> SharedFD? {
+        let root = try open("/proc/\(pid)/root", [.path, .directory])
+        do throws(SysError) {
+            // The overlay's root is never all in memory (its access lists are not kept); what lies mounted on /run is not
+            // asked by an O_PATH open.
+            let run = try root.open(
+                "run", [.path, .directory, .noFollow], resolve: [.inRoot, .noSymlinks, .noMagicLinks])
+            return SharedFD(
+                try run.open(
+                    "host/\(name)", [.path, .noFollow],
+                    resolve: [.beneath, .noSymlinks, .noMagicLinks, .cached].union(resolve)))
+        } catch  where [
+            Errno.noEntry, Errno.notDirectory, Errno.loop, Errno.again, Errno.access, Errno.crossDevice,
+        ].contains(error.errno) { return nil }
+    }
+
+    /// The fifo of a VPS that runs already; nil where it has none, or one of another kind.
+    static func asks(of state: VPSState) -> SharedFD? {
+        guard state.config.disk != nil, state.ready != .started,
+            let found = try? find(asks, of: state.pid, resolve: [.noCrossDevice]),
+            (try? found.fd.status().type) == .fifo
+        else { return nil }
+        return (try? open(found.fd.procPath, [.readWrite, .nonBlocking])).map { SharedFD($0) }
+    }
+
+    /// Tells whoever has asked how it went; nobody where no empty file waits for it.
+    static func answer(_ text: String, to state: VPSState) { answer(text, to: GuestRun(state)) }
+
+    /// Mounted on that name may be a file that the host's root alone can write to, /proc/sys included: it is none but a
+    /// plain one on the tmpfs itself that is written to.
+    static func answer(_ text: String, to run: GuestRun) {
+        do throws(SysError) {
+            let first = try ProcessHandle(pid: run.pid)
+            guard try ProcFiles.startTime(of: run.pid) == run.startTime,
+                let found = try find(answer, of: run.pid, resolve: [.noCrossDevice]), !first.hasEnded
+            else { return }
+            let status = try found.fd.status()
+            guard status.type == .regular, status.size == 0, try found.fd.fileSystemStatus().magic == tmpfs else {
+                return
+            }
+            let file = try open(found.fd.procPath, [.writeOnly, .nonBlocking, .noControllingTerminal])
+            _ = try file.write(Array("\(text.escaped)\n".utf8))
+        } catch {
+            // It has ended, or its /run is full: whoever waits gives up in the end.
+        }
+    }
+}
+
+/// One run of a VPS, from a start or resume to its end.
+struct GuestRun: Equatable, Sendable {
+    var pid: Int32
+    var startTime: UInt64
+
+    init(pid: Int32, startTime: UInt64) {
+        self.pid = pid
+        self.startTime = startTime
+    }
+
+    init(_ state: VPSState) { self.init(pid: state.pid, startTime: state.startTime) }
+}
