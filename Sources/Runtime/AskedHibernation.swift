@@ -1,5 +1,5 @@
 internal import Kernel
-public import Model
+internal import Model
 
 /// The hidden verb `hibernate-asked NAME PID START`: `ctr hibernate` for a VPS that has asked for it, started by its
 /// supervisor, whose end does not end it.

@@ -65,17 +65,24 @@ struct HibernateAsks {
         if let verb {
             self.verb = nil
             restAWhile()
+            // Who has asked meanwhile has got the same answer.
+            if let fifo { _ = HibernateAsks.take(fifo) }
             return (try? verb.handle.wait()) == .exited(0) ? .nothing : .refused
         }
         defer { restAWhile() }
-        guard let fifo else { return .nothing }
+        return fifo.map(HibernateAsks.take) == true ? .asked : .nothing
+    }
+
+    /// Reads what is there.
+    /// - Returns: whether it is asked for.
+    static func take(_ fifo: SharedFD) -> Bool {
         var scanner = AskScanner()
         var isAsked = false
-        for _ in 0..<(HibernateAsks.most / HibernateAsks.piece) {
-            guard let bytes = try? fifo.fd.read(upTo: HibernateAsks.piece), !bytes.isEmpty else { break }
+        for _ in 0..<(most / piece) {
+            guard let bytes = try? fifo.fd.read(upTo: piece), !bytes.isEmpty else { break }
             isAsked = scanner.feed(bytes) || isAsked
         }
-        return isAsked ? .asked : .nothing
+        return isAsked
     }
 
     private mutating func restAWhile() {

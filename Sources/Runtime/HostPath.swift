@@ -22,10 +22,8 @@ enum HostPath {
             // asked by an O_PATH open.
             let run = try root.open(
                 "run", [.path, .directory, .noFollow], resolve: [.inRoot, .noSymlinks, .noMagicLinks])
-            return SharedFD(
-                try run.open(
-                    "host/\(name)", [.path, .noFollow],
-                    resolve: [.beneath, .noSymlinks, .noMagicLinks, .cached].union(resolve)))
+            let within: Resolve = [.beneath, .noSymlinks, .noMagicLinks, .cached]
+            return SharedFD(try run.open("host/\(name)", [.path, .noFollow], resolve: within.union(resolve)))
         } catch  where [
             Errno.noEntry, Errno.notDirectory, Errno.loop, Errno.again, Errno.access, Errno.crossDevice,
         ].contains(error.errno) { return nil }
@@ -35,9 +33,10 @@ enum HostPath {
     static func asks(of state: VPSState) -> SharedFD? {
         guard state.config.disk != nil, state.ready != .started,
             let found = try? find(asks, of: state.pid, resolve: [.noCrossDevice]),
-            (try? found.fd.status().type) == .fifo
+            (try? found.fd.status().type) == .fifo,
+            let fifo = try? SharedFD(open(found.fd.procPath, [.readWrite, .nonBlocking]))
         else { return nil }
-        return (try? open(found.fd.procPath, [.readWrite, .nonBlocking])).map { SharedFD($0) }
+        return fifo
     }
 
     /// Tells whoever has asked how it went; nobody where no empty file waits for it.

@@ -126,6 +126,8 @@ struct WatchedVPS {
         limits = try? LimitWatch(cgroup)
         hub = try WatchedVPS.makeHub(place)
         asks = HostPath.asks(of: state)
+        // What was asked for before is done.
+        if let asks { _ = HibernateAsks.take(asks) }
         let hub = hub
         try describing("console of VPS \(config.name)") { () throws(SysError) in
             if let terminal {
