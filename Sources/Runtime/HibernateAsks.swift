@@ -6,6 +6,7 @@ struct AskScanner {
     static let word = Array("hibernate".utf8)
     /// Of the line that has begun, no more than tells whether it is the word.
     private var line: [UInt8] = []
+    var kept: Int { line.count }
 
     /// - Returns: whether a whole line of these bytes and those before is the word.
     mutating func feed(_ bytes: [UInt8]) -> Bool {
@@ -69,8 +70,9 @@ struct HibernateAsks {
             if let fifo { _ = HibernateAsks.take(fifo) }
             return (try? verb.handle.wait()) == .exited(0) ? .nothing : .refused
         }
-        defer { restAWhile() }
-        return fifo.map(HibernateAsks.take) == true ? .asked : .nothing
+        if fifo.map(HibernateAsks.take) == true { return .asked }
+        restAWhile()
+        return .nothing
     }
 
     /// Reads what is there.
@@ -99,6 +101,7 @@ struct HibernateAsks {
             verb = SharedProcess(try ProcessHandle(pid: tool.pid))
             tool.detach()
         } catch {
+            restAWhile()
             HostPath.answer("refused: the host can't do it now (try again)", to: state)
         }
         CurrentProcess.releaseFreeMemory()
