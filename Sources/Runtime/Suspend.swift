@@ -195,6 +195,8 @@ struct SuspendStep {
         let (_, unfinished, record) = try open()
         // One that came in after the verb had looked: it does not stand still with the others.
         try record.refuseStrangers()
+        // Its supervisor may have been killed since.
+        if record.terminal != nil { try record.requireTerminal() }
         try saveDev(record, in: unfinished)
         try saveCgroups(in: unfinished)
         try describing("checkpoint of VPS \(files.name)") { () throws(SysError) in

@@ -95,13 +95,7 @@ struct SuspendPlan {
     }
 
     private mutating func findTerminal() throws(CtrError) {
-        guard let console = try? GuestDev(pid).open("console", [.path, .noFollow]), let status = try? console.status(),
-            status.type == .character, status.node.major == 136, status.links > 0
-        else {
-            throw CtrError(
-                .failed,
-                "suspend \(record.config.name): its console has gone (its supervisor was killed once; ctr restart it)")
-        }
+        let status = try record.requireTerminal()
         externals.append(.mount("/dev/console", "console"))
         let key = "tty[\(SuspendPlan.hex(status.node)):\(SuspendPlan.hex(status.device))]"
         record.terminal = key
@@ -197,6 +191,19 @@ struct SuspendPlan {
 }
 
 extension SuspendRecord {
+    /// Its console's terminal, which goes with the supervisor that made it: of one that has hung up criu writes an image
+    /// that it can't restore.
+    @discardableResult
+    func requireTerminal() throws(CtrError) -> FileStatus {
+        guard let console = try? GuestDev(pid).open("console", [.path, .noFollow]), let status = try? console.status(),
+            status.type == .character, status.node.major == 136, status.links > 0
+        else {
+            throw CtrError(
+                .failed, "suspend \(config.name): its console has gone (its supervisor was killed once; ctr restart it)")
+        }
+        return status
+    }
+
     /// What `exec` and `enter` have brought in is no child of its first process, and would be lost.
     /// - Returns: all its processes, with their parents.
     @discardableResult

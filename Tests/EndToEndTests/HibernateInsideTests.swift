@@ -63,6 +63,10 @@ struct HibernateInsideTests {
         f.processes().filter { f.commandLine($0).contains("hibernate-asked") }
     }
 
+    private func refused(_ run: Outcome, _ words: String..., at location: SourceLocation = #_sourceLocation) {
+        #expect(run.status == 1 && words.allSatisfy { run.err.contains($0) }, "\(run.both)", sourceLocation: location)
+    }
+
     /// Of the day, at which an event was written down: 2026-11-27T11:05:53.159Z.
     private func milliseconds(_ event: String) -> Int {
         let parts = event.dropFirst(11).prefix(12).split { ":.".contains($0) }.compactMap { Int($0) }
@@ -113,21 +117,22 @@ struct HibernateInsideTests {
         try Fixture.withServers { (f) throws in
             let n = try started(f, "--disk", "none")
             #expect(try f.ctr("exec", n, "--", "test", "-e", "/run/host/hibernate").status == 1)
-            try f.ctr("exec", n, "--", Self.tool).fails(1, words: "does not offer it", "--disk none")
+            try refused(f.ctr("exec", n, "--", Self.tool), "does not offer it", "--disk none")
         }
         try Fixture.withServers { (f) throws in
             let n = try started(f, "--disk", "256M")
             // A shell of `ctr exec` can't be restored.
-            try f.ctr("exec", n, "--", "sh", "-c", "\(Self.tool); exit $?").fails(
-                1, words: "refused", "brought in by ctr exec")
+            try refused(f.ctr("exec", n, "--", Self.tool), "refused: process", "brought in by ctr exec")
             #expect(try f.state(n) == "running")
             let told = try events(f, "hibernateRefused")
             #expect(told.count == 1 && told[0].contains("brought in by ctr exec"), "\(told)")
             #expect(until(10) { (try? f.ctr("logs", n).out.contains("asked from inside: refused")) == true })
             // Nobody but root.
-            try f.ctr("exec", n, "-u", "65534", "--", Self.tool).fails(1, words: "only root")
-            try f.ctr("exec", n, "-u", "65534", "--", "sh", "-c", "echo hibernate >/run/host/hibernate").fails(
-                1, words: "ermission denied")
+            try refused(f.ctr("exec", n, "-u", "65534", "--", Self.tool), "only root")
+            try refused(
+                f.ctr("exec", n, "-u", "65534", "--", "sh", "-c", "echo hibernate >/run/host/hibernate"),
+                "ermission denied")
+            #expect(try events(f, "hibernateRefused").count == 1)
         }
     }
 
@@ -230,13 +235,14 @@ struct HibernateInsideTests {
             try f.ctr("exec", n, "--", "sh", "-c", "mkfifo /root/target; \(change)").succeeds()
             #expect(try f.state(n) == "running")
             // Another supervisor looks for it by its path.
-            kill(try f.number("supervisor", n), SIGKILL)
+            let supervisor = try f.number("supervisor", n)
+            kill(supervisor, SIGKILL)
             #expect(
-                until(10) {
-                    _ = try? f.state(n)
-                    return (try? f.ctr("show", n).out.contains("running")) == true
+                try until(10) {
+                    try f.ctr("host", "recover").succeeds()
+                    return try f.number("supervisor", n) != supervisor
                 })
-            try f.ctr("suspend", n).fails(1, words: "console has gone")
+            #expect(try f.state(n) == "running")
             try f.ctr("restart", n).succeeds()
             try ask(f, n)
             try isOff(f, n)
@@ -251,24 +257,126 @@ struct HibernateInsideTests {
         try Fixture.withServers { (f) throws in
             let n = try started(f, "--disk", "256M")
             let answer = "/run/host/hibernate.answer"
-            for make in [
-                "touch /root/victim; ln -s /root/victim \(answer)", "echo full >\(answer)", "mkdir \(answer)",
-                "mkfifo \(answer)", "touch /root/victim \(answer); mount --bind /root/victim \(answer)",
-                "touch \(answer); mount --bind /proc/sys/kernel/core_pattern \(answer)",
+            // While it is there all is refused.
+            let shell = try f.start("exec", n, "--", "sleep", "1000")
+            #expect(until(10) { (try? f.ctr("exec", n, "--", "pidof", "sleep").status) == 0 })
+            for (make, isTold) in [
+                ("touch \(answer)", true), ("touch /root/victim; ln -s /root/victim \(answer)", false),
+                ("echo full >\(answer)", false), ("mkdir \(answer)", false), ("mkfifo \(answer)", false),
+                ("touch /root/victim \(answer); mount --bind /root/victim \(answer)", false),
+                ("touch \(answer); mount --bind /proc/sys/kernel/core_pattern \(answer)", false),
             ] {
                 let before = try events(f, "hibernateRefused").count
                 let pattern = try f.text("/proc/sys/kernel/core_pattern")
                 try f.ctr(
                     "exec", n, "--", "sh", "-c",
-                    "umount \(answer) 2>/dev/null; rm -rf \(answer) /root/victim; \(make); "
-                        + "echo hibernate >/run/host/hibernate; sleep 0.5; :"
+                    "umount \(answer) 2>/dev/null; rm -rf \(answer) /root/victim; set -e; \(make); "
+                        + "echo hibernate >/run/host/hibernate"
                 ).succeeds()
-                // It has brought itself in, and is refused.
-                #expect(try until(40) { try events(f, "hibernateRefused").count > before }, "\(make)")
+                #expect(try until(60) { try events(f, "hibernateRefused").count > before }, "\(make)")
                 #expect(until(10) { atWork(f) == [] })
                 #expect(try f.text("/proc/sys/kernel/core_pattern") == pattern)
                 #expect(try f.ctr("exec", n, "--", "sh", "-c", "[ ! -s /root/victim ]").status == 0, "\(make)")
+                let look = "[ -f \(answer) ] && grep -q '^refused: ' \(answer)"
+                #expect(try (f.ctr("exec", n, "--", "sh", "-c", look).status == 0) == isTold, "\(make)")
             }
+            try? shell.signal(SIGKILL)
+        }
+    }
+
+    /// The one that takes its place hears it as well.
+    @Test func afterItsSupervisorWasKilled() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try started(f, "--disk", "256M")
+            try f.ctr("stop", n).succeeds()
+            // Without a terminal, whose master would die with it.
+            try f.sh("sed -i 's/\"terminal\" *: *true/\"terminal\": false/' root/vps/\(n)/config.json").succeeds()
+            try f.ctr("start", n).succeeds()
+            let supervisor = try f.number("supervisor", n)
+            kill(supervisor, SIGKILL)
+            #expect(
+                try until(10) {
+                    try f.ctr("host", "recover").succeeds()
+                    return try f.number("supervisor", n) != supervisor
+                })
+            try ask(f, n)
+            try isOff(f, n)
+            try f.ctr("start", n).succeeds()
+            #expect(try outcome(f, n) == "status 0\n")
+        }
+    }
+
+    /// The work goes on without the supervisor that has begun it.
+    @Test(arguments: [20, 80, 150, 250]) func itsSupervisorIsKilledMeanwhile(milliseconds: Int) throws {
+        try Fixture.withServers { (f) throws in
+            let n = try started(f, "--disk", "256M")
+            let supervisor = try f.number("supervisor", n)
+            try ask(f, n)
+            #expect(until(10) { atWork(f) != [] || (try? f.state(n)) != "running" })
+            usleep(UInt32(milliseconds) * 1000)
+            kill(supervisor, SIGKILL)
+            #expect(until(30) { atWork(f) == [] })
+            var state: String?
+            #expect(
+                try until(30) {
+                    state = try f.state(n)
+                    return state == "running" || state == "hibernated"
+                }, "\(state ?? "gone")")
+            try f.ctr("start", n).succeeds()
+            #expect(try f.state(n) == "running")
+        }
+    }
+}
+
+/// `systemctl hibernate` in Debian's template.
+@Suite(
+    .serialized, .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")),
+    .enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? "")),
+    .enabled(if: Distribution.lack == nil, Comment(rawValue: Distribution.lack ?? "")))
+struct HibernateSystemdTests {
+    private func booted(_ f: Fixture, _ options: String...) throws -> String {
+        try Distribution.add(to: f)
+        let n = f.name()
+        try f.start(f.program, ["create", n, "--template", "debian-12"] + options).wait().succeeds()
+        try f.ctr("start", "--wait", n, timeout: 300).succeeds()
+        return n
+    }
+
+    private func sh(_ f: Fixture, _ n: String, _ script: String) throws -> Outcome {
+        try f.ctr("exec", n, "--", "sh", "-c", script, timeout: 120)
+    }
+
+    private let can = "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager CanHibernate"
+
+    @Test func isOffAndGoesOn() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try booted(f, "--disk", "1G")
+            #expect(try sh(f, n, can).succeeds().line == "s \"yes\"")
+            for _ in 1...2 {
+                // By systemd itself: what `ctr exec` brings in would be in the way.
+                try sh(f, n, "systemd-run --quiet --on-active=1 --timer-property=AccuracySec=100ms systemctl hibernate")
+                    .succeeds()
+                #expect(try until(60) { try f.state(n) == "hibernated" }, "\((try? f.ctr("events").out) ?? "")")
+                #expect(until(10) { f.processes() == [] })
+                try f.ctr("start", n).succeeds()
+                let over = try until(60) {
+                    try sh(f, n, "systemctl is-active systemd-hibernate.service hibernate.target sleep.target").out
+                        == "inactive\ninactive\ninactive\n"
+                }
+                #expect(over)
+                #expect(try sh(f, n, "systemctl show -P Result systemd-hibernate.service").line == "success")
+                #expect(try sh(f, n, "systemctl is-system-running").line == "running")
+            }
+        }
+    }
+
+    @Test func withoutADiskItIsNotOffered() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try booted(f, "--disk", "none")
+            #expect(try sh(f, n, can).succeeds().line == "s \"na\"")
+            let refused = try sh(f, n, "systemctl hibernate")
+            #expect(refused.status == 1 && refused.err.contains("not supported"), "\(refused.both)")
+            #expect(try sh(f, n, "systemctl is-system-running").line == "running")
         }
     }
 }
