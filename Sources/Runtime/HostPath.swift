@@ -24,9 +24,11 @@ enum HostPath {
                 "run", [.path, .directory, .noFollow], resolve: [.inRoot, .noSymlinks, .noMagicLinks])
             let within: Resolve = [.beneath, .noSymlinks, .noMagicLinks, .cached]
             return SharedFD(try run.open("host/\(name)", [.path, .noFollow], resolve: within.union(resolve)))
-        } catch  where [
-            Errno.noEntry, Errno.notDirectory, Errno.loop, Errno.again, Errno.access, Errno.crossDevice,
-        ].contains(error.errno) { return nil }
+        } catch
+            where [
+                Errno.noEntry, Errno.notDirectory, Errno.loop, Errno.again, Errno.access, Errno.crossDevice,
+            ].contains(error.errno)
+        { return nil }
     }
 
     /// The fifo of a VPS that runs already; nil where it has none, or one of another kind.

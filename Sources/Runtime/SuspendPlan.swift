@@ -199,7 +199,8 @@ extension SuspendRecord {
             status.type == .character, status.node.major == 136, status.links > 0
         else {
             throw CtrError(
-                .failed, "suspend \(config.name): its console has gone (its supervisor was killed once; ctr restart it)")
+                .failed, "suspend \(config.name): its console has gone (its supervisor was killed once; ctr restart it)"
+            )
         }
         return status
     }

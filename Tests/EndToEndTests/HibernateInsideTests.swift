@@ -21,7 +21,8 @@ struct HibernateInsideTests {
         _ f: Fixture, _ n: String, _ script: String, at location: SourceLocation = #_sourceLocation
     ) throws {
         try f.ctr("exec", n, "--", "sh", "-c", "cat >/root/job", input: script).succeeds(at: location)
-        try f.ctr("exec", n, "--", "sh", "-c", "setsid sh /root/job </dev/null >/dev/null 2>&1 &").succeeds(at: location)
+        try f.ctr("exec", n, "--", "sh", "-c", "setsid sh /root/job </dev/null >/dev/null 2>&1 &").succeeds(
+            at: location)
     }
 
     /// The tool, with what it prints and its status in the file /root/WORD.
@@ -29,7 +30,8 @@ struct HibernateInsideTests {
         _ f: Fixture, _ n: String, as word: String = "out", at location: SourceLocation = #_sourceLocation
     ) throws {
         try inside(
-            f, n, "rm -f /root/\(word); \(Self.tool) >/root/\(word).new 2>&1; echo \"status $?\" >>/root/\(word).new\n"
+            f, n,
+            "rm -f /root/\(word); \(Self.tool) >/root/\(word).new 2>&1; echo \"status $?\" >>/root/\(word).new\n"
                 + "mv /root/\(word).new /root/\(word)\n", at: location)
     }
 
@@ -51,7 +53,8 @@ struct HibernateInsideTests {
         let isOff = try until(30) { try f.state(n) == "hibernated" }
         try #require(isOff, "\((try? f.ctr("events").out) ?? "")", sourceLocation: location)
         // The supervisor and the verb that it had started have ended.
-        #expect(until(10) { f.processes() == [] }, "\(f.processes().map { f.commandLine($0) })", sourceLocation: location)
+        #expect(
+            until(10) { f.processes() == [] }, "\(f.processes().map { f.commandLine($0) })", sourceLocation: location)
     }
 
     private func events(_ f: Fixture, _ kind: String) throws -> [String] {
@@ -155,7 +158,8 @@ struct HibernateInsideTests {
         try Fixture.withServers { (f) throws in
             try f.write(
                 "config.json",
-                "{\"idRegistry\": \"\(f.path)/../ids\", \"disk\": \"none\", \"net\": \"none\", \"hibernateInside\": false}")
+                "{\"idRegistry\": \"\(f.path)/../ids\", \"disk\": \"none\", \"net\": \"none\", \"hibernateInside\": false}"
+            )
             let n = try started(f, "--disk", "256M")
             try ask(f, n)
             #expect(try outcome(f, n).contains("refused: not allowed from inside"))
@@ -361,7 +365,8 @@ struct HibernateSystemdTests {
         try f.ctr("exec", n, "--", "sh", "-c", script, timeout: 120)
     }
 
-    private let can = "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager CanHibernate"
+    private let can =
+        "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager CanHibernate"
 
     @Test func isOffAndGoesOn() throws {
         try Fixture.withServers { (f) throws in

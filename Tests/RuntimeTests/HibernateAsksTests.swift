@@ -21,8 +21,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "\n", "hibernate", "hibernate \n", " hibernate\n", "hibernate\r\n", "hibernate\0\n", "Hibernate\n", "hibernat\n",
-        "hibernatee\n", "xhibernate\n", "hibernatehibernate\n", "hibernate now\n",
+        "", "\n", "hibernate", "hibernate \n", " hibernate\n", "hibernate\r\n", "hibernate\0\n", "Hibernate\n",
+        "hibernat\n", "hibernatee\n", "xhibernate\n", "hibernatehibernate\n", "hibernate now\n",
     ]) func isSomethingElse(_ text: String) {
         #expect(!isAsked(text))
     }
