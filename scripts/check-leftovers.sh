@@ -48,6 +48,16 @@ processes() {
     done
 }
 
+# Who keeps a loop device: a mount in some namespace, an open file; and whether it goes with its last user at all.
+users() {
+    local file
+    echo "  $1: autoclear $(cat "/sys/block/${1#/dev/}/loop/autoclear" 2>/dev/null)"
+    for file in $(grep -ls -- " $1 " /proc/[0-9]*/mountinfo) $(find /proc/[0-9]*/fd -lname "$1*" 2>/dev/null); do
+        file=${file#/proc/}
+        echo "  $1: used by $file ($(tr "\0" " " 2>/dev/null <"/proc/${file%%/*}/cmdline" | head -c 120))"
+    done
+}
+
 case $action in
     snapshot) listing | sort -u >"$file" ;;
     compare)
@@ -61,6 +71,7 @@ case $action in
         # The first shows every kind; a flood of one kind is cut.
         awk '{ if (++count[$1] <= 20) print "  " $0 } END { for (k in count) if (count[k] > 20)
             print "  ... and " count[k] - 20 " more of kind " k }' <<<"$new" >&2
+        sed -n 's/^loop device \([^ ]*\) .*/\1/p' <<<"$new" | while read -r device; do users "$device"; done >&2
         exit 1
         ;;
     *) echo "check-leftovers: snapshot or compare, not '$action'" >&2; exit 64 ;;
