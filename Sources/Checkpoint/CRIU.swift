@@ -85,9 +85,10 @@ public struct CRIU: Sendable {
     ///   - environment: beside the tools' usual one.
     ///   - handed: open files that it finds as descriptors 3, 4 and so on.
     ///   - endsWithUs: the caller has one thread.
+    ///   - watch: called ten times a second meanwhile.
     /// - Returns: how it ended; if not well, ``CRIULog`` knows why.
     func run(
-        _ words: [String], environment: [String], handed: [SharedFD], endsWithUs: Bool
+        _ words: [String], environment: [String], handed: [SharedFD], endsWithUs: Bool, watch: (() -> Void)? = nil
     ) throws(CtrError) -> ToolProcess.Status {
         try describing("criu: \(path.escaped)", code: .failed) { () throws(SysError) in
             let (words, environment) = (command.dropFirst() + words, ToolProcess.cleanEnvironment + environment)
@@ -96,6 +97,9 @@ public struct CRIU: Sendable {
             }
             let tool = try ToolProcess(
                 command[0], Array(words), environment: environment, stdout: .null, stderr: .null, others: handed)
+            if let watch, let handle = try? ProcessHandle(pid: tool.pid) {
+                while (try? handle.waitForEnd(milliseconds: 100)) == false { watch() }
+            }
             return try tool.wait()
         }
     }

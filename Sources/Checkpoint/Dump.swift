@@ -106,12 +106,28 @@ extension CRIU {
     }
 
     /// Writes the images of a tree, which then is gone, unless it is to be kept running.
-    /// - Parameter held: kept open by criu, for as long as it works: a lock.
+    /// - Parameters:
+    ///   - held: kept open by criu, for as long as it works: a lock.
+    ///   - progress: bytes of memory written so far, ten times a second.
     /// - Throws: `failed` with the reason; the tree runs on.
-    public func dump(_ options: DumpOptions, environment: [String], held: SharedFD) throws(CtrError) {
+    public func dump(
+        _ options: DumpOptions, environment: [String], held: SharedFD, progress: @escaping (Int64) -> Void = { _ in }
+    ) throws(CtrError) {
         let status = try run(
-            options.words, environment: environment, handed: [held, options.images], endsWithUs: false)
+            options.words, environment: environment, handed: [held, options.images], endsWithUs: false
+        ) { if let written = try? CRIU.memory(in: options.images) { progress(written) } }
         if !status.succeeded { throw CRIULog.failure("\(options.work)/\(DumpOptions.log)", status) }
+    }
+
+    /// Bytes of memory in the images of a dump that is at work; what is there goes to the disk while more is written.
+    private static func memory(in images: SharedFD) throws(SysError) -> Int64 {
+        var total: Int64 = 0
+        for entry in try images.fd.openHere().entries() where entry.name.description.hasPrefix("pages-") {
+            let file = try images.fd.open(entry.name, [.readOnly, .noFollow])
+            file.startWriting()
+            total += try file.status().size
+        }
+        return total
     }
 
     /// Makes the processes of a checkpoint anew, children of the calling process.

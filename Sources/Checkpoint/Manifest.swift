@@ -14,12 +14,12 @@ public struct Manifest: Codable, Sendable, Equatable {
         /// Below the checkpoint's directory.
         public var name: String
         public var size: Int64
-        /// Lower-case hexadecimal.
-        public var sha256: String
+        /// Of ``CRC32C``, lower-case hexadecimal.
+        public var crc32c: String
     }
 
     /// The format of this file.
-    public var version = 1
+    public var version = 2
     /// RFC 3339, UTC.
     public var created: String
     public var criu: String
@@ -30,6 +30,8 @@ public struct Manifest: Codable, Sendable, Equatable {
     public var files: [File] = []
     /// Bytes of all files.
     public var size: Int64 { files.reduce(0) { $0 + $1.size } }
+
+    private struct Format: Codable { var version: Int }
 
     public static let name = "manifest.json"
     static let limit = 16 << 20
@@ -53,11 +55,13 @@ public struct Manifest: Codable, Sendable, Equatable {
             let opened = try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
                 SharedFD(try directory.fd.open(file.name, [.readOnly, .noFollow]))
             }
-            let sum = try SHA256.hex(of: opened)
+            // The disk is at work while it is summed up.
+            opened.fd.startWriting()
+            let sum = try CRC32C.hex(of: opened)
             try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
                 try durability.add(opened, file.size)
             }
-            manifest.files.append(File(name: file.name, size: file.size, sha256: sum))
+            manifest.files.append(File(name: file.name, size: file.size, crc32c: sum))
             done += file.size
             progress(done, total)
         }
@@ -84,11 +88,12 @@ public struct Manifest: Codable, Sendable, Equatable {
             throw CtrError(.io, "manifest of the checkpoint", cause: error)
         }
         do {
-            let manifest = try JSONDecoder().decode(Manifest.self, from: Data(bytes))
-            guard manifest.version == 1 else {
-                throw CtrError(.config, "checkpoint: its format \(manifest.version) is not known to this ctr")
+            let format = try JSONDecoder().decode(Format.self, from: Data(bytes)).version
+            guard format == 2 else {
+                throw CtrError(
+                    .config, "checkpoint: its format \(format) is not known to this ctr (resume it with the one that wrote it)")
             }
-            return manifest
+            return try JSONDecoder().decode(Manifest.self, from: Data(bytes))
         } catch let error as CtrError { throw error } catch {
             throw CtrError(.config, "manifest of the checkpoint: damaged")
         }
@@ -115,7 +120,7 @@ public struct Manifest: Codable, Sendable, Equatable {
             let opened = try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
                 SharedFD(try directory.fd.open(file.name, [.readOnly, .noFollow, .nonBlocking]))
             }
-            guard try SHA256.hex(of: opened) == file.sha256 else {
+            guard try CRC32C.hex(of: opened) == file.crc32c else {
                 throw Manifest.damaged(file.name, "changed (its checksum is another)")
             }
             done += file.size

@@ -73,6 +73,23 @@ extension FD {
                 ctr_dedupe_range(rawValue, other.rawValue, offset, min(count, 16 << 20)), "ioctl FIDEDUPERANGE"))
     }
 
+    /// Has what is written of this file go to the disk from now on, without waiting for it; a hint, of which nothing is
+    /// promised. The corresponding call is `sync_file_range(2)` with SYNC_FILE_RANGE_WRITE.
+    public borrowing func startWriting() { _ = ctr_start_writing(rawValue) }
+
+    /// Hands all bytes of this file over in pieces, from its start; the offset is put back there.
+    public borrowing func forEachPiece(_ body: (UnsafeRawBufferPointer) -> Void) throws(SysError) {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 64)
+        defer { buffer.deallocate() }
+        try seek(.start, 0)
+        while true {
+            let count = try read(into: buffer)
+            if count == 0 { break }
+            body(UnsafeRawBufferPointer(rebasing: buffer.prefix(count)))
+        }
+        try seek(.start, 0)
+    }
+
     /// Writes everything of this file's whole file system to the disk. The corresponding call is `syncfs(2)`.
     public borrowing func syncFileSystem() throws(SysError) {
         try check(ctr_syncfs(rawValue), "syncfs")

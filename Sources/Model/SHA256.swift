@@ -135,17 +135,7 @@ extension SHA256 {
     /// The hash of an open file from its start, as hexadecimal; the offset is put back to the start.
     package static func hex(of file: SharedFD) throws(CtrError) -> String {
         var hash = SHA256()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 64)
-        defer { buffer.deallocate() }
-        try describing("read") { () throws(SysError) in
-            try file.fd.seek(.start, 0)
-            while true {
-                let n = try file.fd.read(into: buffer)
-                if n == 0 { break }
-                hash.update(UnsafeRawBufferPointer(rebasing: buffer.prefix(n)))
-            }
-            try file.fd.seek(.start, 0)
-        }
+        try describing("read") { () throws(SysError) in try file.fd.forEachPiece { hash.update($0) } }
         return hash.hex()
     }
 }

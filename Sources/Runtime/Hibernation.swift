@@ -81,16 +81,18 @@ struct CheckpointRoom {
     private static let margin: Int64 = 16 << 20
     let running: VPSState
     /// Bytes, at most; nil where its cgroup does not tell.
-    let needed: Int64?
+    var needed: Int64? { memory.map { $0 + CheckpointRoom.margin } }
+    /// Bytes that its processes have in memory, swapped out ones included; nil where its cgroup does not tell.
+    let memory: Int64?
 
     init(_ running: VPSState) throws(CtrError) {
         self.running = running
         guard let record = running.cgroup, let memory = try Cgroup.open(record).usage().memory else {
-            needed = nil
+            self.memory = nil
             return
         }
         // What has been swapped out is written too.
-        needed = [memory.anonymous, memory.shared, memory.swap].compactMap { $0 }.reduce(CheckpointRoom.margin, +)
+        self.memory = [memory.anonymous, memory.shared, memory.swap].compactMap { $0 }.reduce(0, +)
     }
 
     /// - Throws: `cannotCreate` where the host's reserve would be touched.

@@ -35,7 +35,7 @@ public struct Suspend: Sendable {
         defer { withExtendedLifetime(lock) {} }
         if !keepRunning, try files.hasCheckpoint(), try RunningInit.find(files) == nil { return false }
         progress(.step(verb))
-        let record = try checkpoint(files, lock, on: host)
+        let record = try checkpoint(files, lock, on: host, progress: progress)
         if keepRunning {
             do throws(CtrError) {
                 _ = try SuspendStep(files: files, directory: lock.directory).seal(as: CheckpointFiles.kept)
@@ -53,7 +53,9 @@ public struct Suspend: Sendable {
     }
 
     /// Writes it. Of one that is kept running it is `checkpoint.new`, to be sealed, when this returns.
-    func checkpoint(_ files: VPSFiles, _ lock: VerbLock, on host: Host) throws(CtrError) -> SuspendRecord {
+    func checkpoint(
+        _ files: VPSFiles, _ lock: VerbLock, on host: Host, progress: @escaping (WorkEvent) -> Void = { _ in }
+    ) throws(CtrError) -> SuspendRecord {
         let target = try RunningTarget.find(name, on: host)
         if let only, only != GuestRun(target.process.state) {
             throw CtrError(.failed, "\(verb) \(name): the run that asked for it has ended")
@@ -68,7 +70,8 @@ public struct Suspend: Sendable {
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
         Ending(files: files).countTraffic(target.config)
-        try dump(plan, files, lock, state, criu)
+        let memory = try CheckpointRoom(running).memory ?? 0
+        try dump(plan, files, lock, state, criu) { progress(.progress(done: $0, total: max($0, memory))) }
         return plan.record
     }
 
@@ -141,7 +144,8 @@ public struct Suspend: Sendable {
     }
 
     private func dump(
-        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU,
+        progress: @escaping (Int64) -> Void
     ) throws(CtrError) {
         if let running = try RunningInit.find(files) { files.undoDump(running.state, in: lock.directory) }
         files.sweepCheckpoints(in: lock.directory)
@@ -152,7 +156,7 @@ public struct Suspend: Sendable {
         }
         _ = CheckpointStep.takeFailure(state)
         do throws(CtrError) {
-            try criu.dump(options, environment: Settings.variables, held: lock.directory)
+            try criu.dump(options, environment: Settings.variables, held: lock.directory, progress: progress)
         } catch {
             CheckpointScript.cancel(in: state)
             let reason = CheckpointStep.takeFailure(state)

@@ -69,6 +69,16 @@ import Testing
         }
     }
 
+    @Test func `one of another format is refused with the way out`() throws {
+        try with { (directory) in
+            let old = #"{"version": 1, "files": [{"name": "vps.json", "size": 3, "sha256": "00"}]}"#
+            try directory.fd.replaceFile(Manifest.name, Array(old.utf8), durable: false)
+            #expect { try Manifest.read(directory) } throws: {
+                ($0 as? CtrError)?.message.contains("format 1 is not known to this ctr (resume it with") == true
+            }
+        }
+    }
+
     @Test func `missing instruction sets are named`() throws {
         var manifest = Manifest(
             created: "", criu: "", kernel: "", architecture: "x86_64", processor: ["avx2", "avx512f", "sse2"])

@@ -43,6 +43,25 @@ extension Fixture {
 /// `ctr suspend` and `ctr resume`: see docs/suspend.md.
 @Suite(.serialized, .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")))
 struct SuspendTests {
+    /// On a terminal, how much of its memory has been written; in a pipe, nothing.
+    @Test func tellsHowFarItIs() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none")
+            try f.ctr(
+                "exec", n, "--", "sh", "-c",
+                "setsid sh -c 'x=$(head -c 300000000 /dev/zero | tr \\0 x); : > /root/filled; sleep 1000' "
+                    + "</dev/null >/dev/null 2>&1 &"
+            ).succeeds()
+            #expect(until(60) { (try? f.ctr("exec", n, "test", "-e", "/root/filled").status) == 0 })
+            let shown = try f.sh("script -qec '$CTR suspend \(n)' /dev/null < /dev/null").succeeds()
+            let told = shown.out.split(whereSeparator: { "\r\u{1b}".contains($0) }).filter { $0.contains(" of ") }
+            #expect(told.contains { $0.hasPrefix("\(n): suspend ") && $0.contains("M") }, "\(shown.out)")
+            try f.ctr("resume", n).succeeds()
+            let quiet = try f.ctr("suspend", n).succeeds()
+            #expect(quiet.err.isEmpty)
+        }
+    }
+
     /// What is written for one VPS must not stop all others.
     @Test func leavesTheHostsReserve() throws {
         try Fixture.withServers { (f) throws in

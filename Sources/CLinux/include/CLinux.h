@@ -405,6 +405,9 @@ CTR_CONST(BPF_PROG_TYPE_CGROUP_DEVICE); CTR_CONST(BPF_CGROUP_DEVICE);
 CTR_VALUE(SEEK_DATA, 3); CTR_VALUE(SEEK_HOLE, 4);
 CTR_CONST(STATX_SIZE); CTR_CONST(STATX_TYPE);
 static inline long ctr_syncfs(int fd) { return ctr_ret(syscall(SYS_syncfs, fd)); }
+static inline long ctr_start_writing(int fd) {
+    return ctr_ret(syscall(SYS_sync_file_range, fd, (int64_t)0, (int64_t)0, 2u /* SYNC_FILE_RANGE_WRITE */));
+}
 static inline long ctr_pipe2(int *fds, int flags) { return ctr_ret(syscall(SYS_pipe2, fds, flags)); }
 static inline long ctr_copy_file_range(int from, int64_t *_Nullable offset, int to, int64_t *_Nullable target,
                                        size_t size) {
@@ -459,6 +462,8 @@ static inline long ctr_pidfd_getfd(int fd, int number) { return ctr_ret(syscall(
 
 // Mixes blocks of 64 bytes into the state of a SHA-256, where the processor has instructions for it; else 0: see sha256.c.
 int ctr_sha256_blocks(uint32_t state[_Nonnull 8], const void *data, size_t count, const uint32_t *constants);
+// Adds bytes to a CRC-32C, where the processor has an instruction for it; else 0: see crc32c.c.
+int ctr_crc32c(uint32_t *crc, const void *data, size_t size);
 
 // Declared here: malloc.h hides it from Swift's view of Glibc.
 extern int malloc_trim(size_t pad);
