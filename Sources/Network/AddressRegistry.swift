@@ -6,7 +6,7 @@ internal import Model
 /// It holds symbolic links: `plan`, the networks of this root and a number from which MACs follow (``NetworkPlan``); for each address in
 /// use one of that name that names its VPS, for each published port one like `tcp-8080`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
 /// While that is being changed there is `to-NAME` beside it, and while a VPS is renamed `from-NEW` and `into-OLD`
-/// (HostNetwork+Rename.swift). And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
+/// (HostNetwork+Rename.swift); `filter` is there while that is being made. And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
 /// symlinkat(2) fails where a name exists, so an address is never given twice. The note is made first and removed last: what a
 /// crash leaves is found by it.
 struct AddressRegistry: ~Copyable {
@@ -192,11 +192,18 @@ struct AddressRegistry: ~Copyable {
     borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
         var result: [(item: String, vps: String)] = []
         let others = ["at-", "to-", "sum-", "from-", "into-"]
-        for name in try names() where !["plan", "new"].contains(name) && !others.contains(where: name.hasPrefix) {
+        for name in try names() where !["plan", "new", "filter"].contains(name) && !others.contains(where: name.hasPrefix) {
             if let vps = try target(name) { result.append((name, vps)) }
         }
         return result
     }
+
+    /// Whether the filter is being made anew, or was by one that has been killed: then it may lack what it knew of a VPS.
+    borrowing func isFilterUnfinished() throws(CtrError) -> Bool { try target("filter") != nil }
+
+    borrowing func beginFilter() throws(CtrError) { try replace("filter", "unfinished") }
+
+    borrowing func finishFilter() throws(CtrError) { try unlink("filter") }
 
     borrowing func sync() throws(CtrError) {
         try describing(Self.failure) { () throws(SysError) in try fd.sync() }

@@ -161,12 +161,14 @@ extension HostNetwork {
     }
 
     /// A VPS that ended keeps its addresses, and nothing else.
-    public func detach(_ vps: String) throws(CtrError) {
+    /// - Parameter uncounted: told why what went over its interface can't be added to its totals, on a full disk: that must
+    ///   keep no VPS from its end.
+    public func detach(_ vps: String, uncounted: (CtrError) -> Void) throws(CtrError) {
         guard let registry = try registry(mending: vps), let note = try registry.note(of: vps) else { return }
         let plan = try registry.plan()
         try takeBack(vps, note, plan, registry)
         // The filter still knows, though the interface has gone.
-        try count(note, vps, plan, registry, dropped: nil)
+        do throws(CtrError) { try count(note, vps, plan, registry, dropped: nil) } catch { uncounted(error) }
         try takeAway(note, vps, plan: plan, ended: true)
         // What was counted survives a loss of power.
         try registry.unlockAndSync()

@@ -109,6 +109,7 @@ extension HostNetwork {
 
     /// Makes the filter anew, with all VPSs that have an interface.
     func install(_ plan: NetworkPlan, _ registry: borrowing AddressRegistry) throws(CtrError) {
+        try registry.beginFilter()
         try countAll(plan, registry)
         try filter(plan).install()
         try countFromZero(registry)
@@ -121,6 +122,13 @@ extension HostNetwork {
             elements(of: note, vps, plan, in: change)
             if let refusal = try change.commit() { throw refusal.error() }
         }
+        try registry.finishFilter()
+    }
+
+    /// What has been killed at that is done again, as well as may be: it is no reason for another verb to fail.
+    func mendFilter(_ registry: borrowing AddressRegistry) throws(CtrError) {
+        guard try registry.isFilterUnfinished(), let plan = try registry.plan() else { return }
+        try? install(plan, registry)
     }
 
     /// All that the filter knows of one VPS.

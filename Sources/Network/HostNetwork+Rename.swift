@@ -23,6 +23,7 @@ extension HostNetwork {
     func registry(mending vps: String) throws(CtrError) -> AddressRegistry? {
         guard let registry = try AddressRegistry.open(directory, make: false) else { return nil }
         try mendRename(of: vps, registry)
+        try mendFilter(registry)
         return registry
     }
 

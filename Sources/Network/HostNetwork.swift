@@ -54,6 +54,7 @@ public struct HostNetwork: Sendable {
         guard let registry = try AddressRegistry.open(directory, make: true) else {
             throw CtrError(.io, "address registry '\(directory.escaped)'")
         }
+        try mendFilter(registry)
         return registry
     }
 }

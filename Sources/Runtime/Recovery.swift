@@ -183,7 +183,9 @@ public struct Recovery: Sendable {
     /// A kept VPS that has ended gives back what only a running one has.
     func settleStopped(_ files: VPSFiles, cgroup: Cgroup? = nil) throws(CtrError) {
         try endProcesses(files, cgroup)
-        try host.network().detach(files.name)
+        try host.network().detach(files.name) {
+            Message.warn("VPS \(files.name): what went over its network lately is not in its totals: \($0.message)")
+        }
         let (states, name) = (files.states, files.name)
         try describing("state of VPS \(name)") { () throws(SysError) in try states.fd.removeTree(name) }
     }

@@ -136,6 +136,64 @@ import Testing
         }
     }
 
+    /// Its totals can't be written: it ends all the same, and says so; its interface and its part of the filter go.
+    @Test func endsOnAFullDisk() throws {
+        try Fixture.with { (f) throws in
+            try f.sh(
+                """
+                truncate -s 300M pool.img && mkfs.ext4 -q -m 0 -N 4096 pool.img && mkdir pool && mount -o loop pool.img pool
+                mkdir -m 700 pool/root && cp -a root/templates pool/root/
+                """
+            ).succeeds()
+            f.atEnd { _ = try? f.sh("umount -l pool") }
+            let run = try f.host(
+                Self.tools + """
+                    export CTR_ROOT=$PWD/pool/root
+                    "$CTR" create $N-a --template minimal --disk none --net routed --ip 192.0.2.50 --ip 2001:db8::50 --init 'sleep 600' >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    talk $N-a 1000; near $(sent $N-a ipv4) 128000 counted; talk $N-a 1000
+                    mkdir pool/full; seq -f pool/full/%.0f $(($(stat -f -c %d pool) + 10)) | xargs touch 2>/dev/null
+                    stat -f -c %d pool; near $(sent $N-a ipv4) 256000 full
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; echo $?; "$CTR" list -q --filter state=stopped | grep -o -- '-a$'
+                    ip -o link show type veth | grep -c ctr; nft list ruleset | grep -c 'counter ctr'; rm -r pool/full
+                    "$CTR" start $N-a >/dev/null; talk $N-a 1000; sent $N-a ipv4 | grep -cE '^(25[67]|38[45])...$'
+                    "$CTR" destroy --force $N-a >/dev/null; ls pool/root/network
+                    """)
+            #expect(
+                run.lines == ["counted", "0", "full", "0", "-a", "0", "0", "1", "plan"], "\(run.both)")
+            #expect(until(15) { (try? f.sh("umount pool").status) == 0 })
+        }
+    }
+
+    /// Whoever makes the filter anew is killed: the next verb, of any VPS, has it know all of them again.
+    @Test func filterIsKilledAnywhere() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    for i in a b; do
+                        ip=192.0.2.5$([ $i = a ] && echo 1 || echo 2)
+                        "$CTR" create $N-$i --template minimal --net routed --ip $ip --init 'sleep 600' >/dev/null && "$CTR" start $N-$i >/dev/null || exit 1
+                    done
+                    "$CTR" create $N-c --template minimal --net routed --ip 192.0.2.53 --init 'sleep 600' >/dev/null
+                    for call in sendto symlinkat unlinkat; do
+                        for number in $(seq 40); do
+                            nft flush ruleset
+                            strace -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number "$CTR" start $N-c >/dev/null 2>&1; status=$?
+                            touched=$(nft list ruleset | grep -c table)
+                            "$CTR" show $N-a >/dev/null
+                            # Killed before it began, nothing has changed; else all is there.
+                            [ $touched = 0 ] || for ip in 192.0.2.51 192.0.2.52; do
+                                nft list ruleset | grep -q "$ip" || echo "after $call $number: $ip is not known"
+                            done
+                            "$CTR" stop --timeout 0 $N-c >/dev/null; [ $status = 0 ] && break
+                        done
+                        echo $call; [ $number -gt 1 ] || echo never
+                    done
+                    "$CTR" destroy --force $N-a $N-b $N-c >/dev/null 2>&1; ls root/network
+                    """, timeout: 300)
+            #expect(run.lines == ["sendto", "symlinkat", "unlinkat", "plan"], "\(run.both)")
+        }
+    }
+
     /// As a whole: suspend takes the interface away, resume makes another.
     @Test(.enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? ""))) func overASuspend() throws {
         try Fixture.with { (f) throws in
