@@ -1,4 +1,8 @@
+public import Model
+
 extension CRIULog {
+    private static let inFlight = "a connection has come that no process has accepted yet (have it accepted, or try again)"
+
     /// What is known of criu's errors, found by meeting them: words of its message, and what an operator should know.
     private static let known: [(words: String, meaning: String)] = [
         (
@@ -46,8 +50,12 @@ extension CRIULog {
             "Unseizable non-zombie",
             "a process is being traced (a debugger or strace: end it)"
         ),
+        ("In-flight connection", inFlight),
         ("Can't fix up file", "a file that is open was removed and can't be named again"),
     ]
+
+    /// Whether a moment later the same dump may succeed.
+    public static func isPassing(_ error: CtrError) -> Bool { error.message.contains(inFlight) }
 
     static func meaning(_ words: String) -> String? {
         known.first { words.utf8.count >= $0.words.utf8.count && words.contains($0.words) }?.meaning

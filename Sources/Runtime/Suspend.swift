@@ -19,6 +19,7 @@ public struct Suspend: Sendable {
     /// The id of the snapshot of its disk that is taken at the same instant.
     var snapshot: String?
 
+    private static let attempts = 10
     private var verb: String { onDisk ? "hibernate" : "suspend" }
 
     public init(name: String, keepRunning: Bool = false) {
@@ -143,9 +144,22 @@ public struct Suspend: Sendable {
         files.sweepCheckpoints(in: lock.directory)
     }
 
+    /// A server at work has at some instants a connection that it has not accepted, with which it can't be written down.
     private func dump(
         _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU,
         progress: @escaping (Int64) -> Void
+    ) throws(CtrError) {
+        for attempt in 1... {
+            do throws(CtrError) { return try dumpOnce(plan, files, lock, state, criu, progress) } catch {
+                if attempt == Suspend.attempts || !CRIULog.isPassing(error) { throw error }
+            }
+            CurrentProcess.sleep(microseconds: 50_000)
+        }
+    }
+
+    private func dumpOnce(
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU,
+        _ progress: @escaping (Int64) -> Void
     ) throws(CtrError) {
         if let running = try RunningInit.find(files) { files.undoDump(running.state, in: lock.directory) }
         files.sweepCheckpoints(in: lock.directory)

@@ -118,6 +118,22 @@ struct SuspendHardTests {
             "config.json", f.text("config.json").replacingEnd("}", ", \"criu\": \"\(f.path)/criu\"}"))
     }
 
+    /// Of a server at work some connection has always come that is not accepted yet: one that soon is keeps no VPS from being
+    /// suspended, and one that nobody accepts is named.
+    @Test func aConnectionThatNobodyHasAccepted() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try server(f)
+            try begin(f, n, "pending 20000 40000")
+            for _ in 1...4 {
+                try f.ctr("suspend", n).succeeds()
+                try f.ctr("resume", n).succeeds()
+            }
+            try begin(f, n, "pending 1000000000 0")
+            try f.ctr("suspend", n).fails(1, words: "no process has accepted yet", "hard", "it runs on")
+            #expect(try f.state(n) == "running" && !f.exists("root/vps/\(n)/checkpoint.new"))
+        }
+    }
+
     /// Killed when it has stopped all connections, alone or together with ctr: nothing stays stopped.
     @Test(.enabled(if: CRIUPrefix.isThere, "no criu of make setup-criu"), arguments: [false, true])
     func aKilledWriterLeavesNoConnectionStopped(withCtr: Bool) throws {
@@ -229,6 +245,25 @@ struct SuspendHardTests {
                 if (*word == 'p' && !fork()) for (;;) pause();
             } else if (!strcmp(word, "files")) {
                 while (open("/dev/null", O_RDONLY) >= 0) {}
+            } else if (!strcmp(word, "pending")) {
+                // Microseconds with a connection that is not accepted, and without.
+                struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                socklen_t size = sizeof place;
+                int server = socket(AF_INET, SOCK_STREAM, 0);
+                if (bind(server, (void *)&place, size) || listen(server, 1)) return 1;
+                getsockname(server, (void *)&place, &size);
+                for (;;) {
+                    int client = socket(AF_INET, SOCK_STREAM, 0);
+                    struct linger at_once = {1, 0};
+                    setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+                    if (connect(client, (void *)&place, size)) return 1;
+                    ready();
+                    for (long left = atol(words[2]); left > 0; left -= 500000) usleep(left < 500000 ? left : 500000);
+                    int peer = accept(server, NULL, NULL);
+                    close(client);
+                    close(peer);
+                    usleep(atol(words[3]));
+                }
             } else if (!strcmp(word, "tcp")) {
                 struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
                 socklen_t size = sizeof place;
