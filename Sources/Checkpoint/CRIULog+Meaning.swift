@@ -1,7 +1,8 @@
 public import Model
 
 extension CRIULog {
-    private static let inFlight = "a connection has come that no process has accepted yet (have it accepted, or try again)"
+    private static let inFlight =
+        "a connection has come that no process has accepted yet (have it accepted, or try again)"
 
     /// What is known of criu's errors, found by meeting them: words of its message, and what an operator should know.
     private static let known: [(words: String, meaning: String)] = [

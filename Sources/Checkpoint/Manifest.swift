@@ -91,7 +91,8 @@ public struct Manifest: Codable, Sendable, Equatable {
             let format = try JSONDecoder().decode(Format.self, from: Data(bytes)).version
             guard format == 2 else {
                 throw CtrError(
-                    .config, "checkpoint: its format \(format) is not known to this ctr (resume it with the one that wrote it)")
+                    .config,
+                    "checkpoint: its format \(format) is not known to this ctr (resume it with the one that wrote it)")
             }
             return try JSONDecoder().decode(Manifest.self, from: Data(bytes))
         } catch let error as CtrError { throw error } catch {

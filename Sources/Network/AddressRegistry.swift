@@ -192,7 +192,8 @@ struct AddressRegistry: ~Copyable {
     borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
         var result: [(item: String, vps: String)] = []
         let others = ["at-", "to-", "sum-", "from-", "into-"]
-        for name in try names() where !["plan", "new", "filter"].contains(name) && !others.contains(where: name.hasPrefix) {
+        for name in try names()
+        where !["plan", "new", "filter"].contains(name) && !others.contains(where: name.hasPrefix) {
             if let vps = try target(name) { result.append((name, vps)) }
         }
         return result

@@ -49,7 +49,7 @@ struct SuspendTests {
             let n = try f.counter("--disk", "none")
             try f.ctr(
                 "exec", n, "--", "sh", "-c",
-                "setsid sh -c 'x=$(head -c 300000000 /dev/zero | tr \\0 x); : > /root/filled; sleep 1000; :' "
+                "setsid sh -c 'x=$(head -c 300000000 /dev/zero | tr \"\\\\0\" x); : > /root/filled; sleep 1000; :' "
                     + "</dev/null >/dev/null 2>&1 &"
             ).succeeds()
             #expect(until(60) { (try? f.ctr("exec", n, "test", "-e", "/root/filled").status) == 0 })

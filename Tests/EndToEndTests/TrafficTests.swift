@@ -175,9 +175,9 @@ import Testing
                     done
                     "$CTR" create $N-c --template minimal --net routed --ip 192.0.2.53 --init 'sleep 600' >/dev/null
                     for call in sendto symlinkat unlinkat; do
-                        for number in $(seq 40); do
+                        for number in $(seq 1 2 99); do
                             nft flush ruleset
-                            strace -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number "$CTR" start $N-c >/dev/null 2>&1; status=$?
+                            strace -D -f -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$number "$CTR" start $N-c >/dev/null 2>&1; status=$?
                             touched=$(nft list ruleset | grep -c table)
                             "$CTR" show $N-a >/dev/null
                             # Killed before it began, nothing has changed; else all is there.
