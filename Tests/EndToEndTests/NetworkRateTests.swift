@@ -50,15 +50,17 @@ import Testing
                     """
                     "$CTR" run -d --name $N-in --net nat --rate-in 40M --publish 7101:7101 --publish 7101:7101/udp minimal sleep 600 >/dev/null || exit 1
                     "$CTR" run -d --name $N-out --net nat --rate-out 20M minimal sleep 600 >/dev/null || exit 1
+                    in=$(pid $N-in) out=$(pid $N-out)
+                    at() { until nsenter -n -t $1 busybox netstat -lnt | grep -q ":$2"; do sleep 0.05; done; }
                     measure() {
-                      V $N-in python3 rate.py take 0.0.0.0 7101 $3 "in $1 $2" & a=$!
+                      nsenter -n -t $in python3 rate.py take 0.0.0.0 7101 $3 "in $1 $2" & a=$!
                       nsenter -n -t $client python3 rate.py take 0.0.0.0 7100 $3 "out $1 $2" & b=$!; others="$a $b"
-                      until V $N-in busybox netstat -lnt | grep -q :7101 && C busybox netstat -lnt | grep -q :7100; do sleep 0.05; done
+                      at $in 7101; at $client 7100
                       nsenter -n -t $client python3 rate.py $1 192.0.2.1 7101 $2 & c=$!
-                      V $N-out python3 rate.py $1 192.0.2.2 7100 $2 & d=$!; others="$others $c $d"
+                      nsenter -n -t $out python3 rate.py $1 192.0.2.2 7100 $2 & d=$!; others="$others $c $d"
                       wait $a $b; kill $c $d; wait $c $d 2>/dev/null
                     }
-                    measure give 1 10; measure give 8 10; measure flood 1 4
+                    measure give 1 10; measure give 8 10; measure flood 1 3
                     "$CTR" destroy --force $N-in $N-out >/dev/null; nft list ruleset | grep -c 'limit ctr'
                     """, timeout: 120)
                 try #require(run.lines.last == "0" && run.lines.count == 7, "\(run.both)")
