@@ -199,7 +199,8 @@ import Testing
         }
     }
 
-    private static let spoof = """
+    /// `spoof.py`: `listen BRIDGE`, `send eth0`.
+    static let spoof = """
         import socket, struct, sys, time, subprocess, re
         def own():
             text = subprocess.run(["ip", "addr", "show", "eth0"], capture_output=True, text=True).stdout
