@@ -159,12 +159,12 @@ import Testing
                       kill $e; "$CTR" stop --timeout 0 $N-a >/dev/null
                     done
                     # The port becomes another's, which still has the old one's clients.
-                    "$CTR" start $N-a >/dev/null; serve $N-a old; F python3 ask.py \(host) 5300 4005 old 5
+                    "$CTR" start $N-a >/dev/null; serve $N-a old; old=$e; F python3 ask.py \(host) 5300 4005 old 5
                     F python3 ask.py \(host) 5300 4005 new 20 & asks=$!; others="$others $asks"
                     "$CTR" set $N-a --unset publish; "$CTR" run -d --name $N-b --net nat --publish 5300:7/udp minimal sleep 600 >/dev/null; serve $N-b new; wait $asks
                     "$CTR" set $N-a --publish 5301:7/udp
                     F python3 ask.py \(host) 5301 4006 old 5
-                    touch enough; wait $w; "$CTR" destroy --force $N-a $N-b >/dev/null; ls root/network
+                    touch enough; wait $w; kill $old $e; "$CTR" destroy --force $N-a $N-b >/dev/null; ls root/network
                     gone bash -c 'ip -o link | grep -q "master $(bridge)"'; nft list ruleset | grep -cE 'udp [.] 530|tcp [.] 8080'
                     """)
             let round = { (n: Int) in ["answered by round\(n)", "served"] }
