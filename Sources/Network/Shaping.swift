@@ -9,7 +9,11 @@ extension HostNetwork {
             throw CtrError(.failed, "network: interface \(name) has gone", step: "network")
         }
         let batch = NetlinkBatch()
-        if let rate { batch.set(tokenBucket: onTheWire(rate), of: link.index) } else { batch.remove(queueOf: link.index) }
+        if let rate {
+            batch.set(tokenBucket: onTheWire(rate), of: link.index)
+        } else {
+            batch.remove(queueOf: link.index)
+        }
         if let refusal = try socket.send(batch).first, rate != nil { throw refusal.error() }
     }
 

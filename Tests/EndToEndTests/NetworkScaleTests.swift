@@ -19,7 +19,8 @@ import Testing
                 "$CTR" run -d --name $N-\(number) --net nat minimal sleep 600 >/dev/null
                 gateway4=$("$CTR" exec $N-1 ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p')
                 gateway6=$("$CTR" exec $N-1 ip -6 route | sed -n 's/default via \\([0-9a-f:]*\\).*/\\1/p')
-                each \(number) '"$CTR" exec $N-{} sh -c "ip -o addr show eth0 scope global; for g in $gateway4 $gateway6; do ping -c1 -W5 \\$g >/dev/null && echo gateway; done"' > seen
+                # Twice: the kernel may forget a neighbour whose MAC it asks for, to make room for others.
+                each \(number) '"$CTR" exec $N-{} sh -c "ip -o addr show eth0 scope global; for g in $gateway4 $gateway6; do (ping -c1 -W2 \\$g || ping -c1 -W5 \\$g) >/dev/null && echo gateway; done"' > seen
                 echo "IPv4 $(grep -oE 'inet 10[.][0-9.]+' seen | sort -u | wc -l) IPv6 $(grep -oE 'inet6 fd[0-9a-f:]+' seen | sort -u | wc -l) gateway $(grep -cx gateway seen)"
                 echo "links $(ip -o link | grep -c "master $(bridge)") addresses $(ls root/network | grep -c '^10[.]')"
                 # The last one knows all others by name, and reaches them by it.
