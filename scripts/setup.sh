@@ -12,8 +12,8 @@ packages() {
         criu) echo apt iproute2 mmdebstrap nftables tar ;;
         demo) echo apt busybox-static dpkg procps ;;
         test)
-            echo acl apt attr bsdextrautils bsdutils btrfs-progs busybox-static coreutils dpkg e2fsprogs gcc gzip \
-                iproute2 libc6-dev lxcfs mmdebstrap mount nftables openssh-client procps psmisc python3 skopeo strace tar tmux \
+            echo acl apt attr bsdextrautils bsdutils btrfs-progs busybox-static coreutils dnsmasq-base dpkg e2fsprogs gcc \
+                gzip iproute2 libc6-dev lxcfs mmdebstrap mount nftables openssh-client procps psmisc python3 skopeo strace tar tmux \
                 util-linux xfsprogs xz-utils zstd
             ;;
         bench)

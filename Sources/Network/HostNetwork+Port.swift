@@ -31,6 +31,7 @@ extension HostNetwork {
         try make(pair, isSlot: note.slot(plan) != nil, into: namespace, socket)
         do throws(CtrError) {
             try admit(note, vps, plan)
+            try forgetConversations(with: note.published, of: note.addresses)
             let registry = try registry()
             // What is there is its own of before, or of one that had the slot before it.
             try count(note, vps, plan, registry, dropped: 0)
@@ -121,6 +122,7 @@ extension HostNetwork {
             let change = FilterChange.adding(to: table)
             elements(of: note, vps, plan, in: change)
             if let refusal = try change.commit() { throw refusal.error() }
+            try forgetConversations(with: note.published, of: note.addresses)
         }
         try registry.finishFilter()
     }
