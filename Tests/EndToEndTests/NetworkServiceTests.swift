@@ -55,7 +55,7 @@ import Testing
                       F busybox wget -qO- "http://$h:8080/cgi-bin/who" | sed 's/::ffff://' | tr -d []
                       F busybox wget -qO- "http://$h:8080/big" | cmp - big && echo whole
                     done
-                    for h in 192.0.2.1 2001:db8::1; do F python3 ask.py $h 5300 4000 first 5; done
+                    for h in 192.0.2.1 2001:db8::1; do F python3 ask.py $h 5300 4000 first 30; done
                     "$CTR" destroy --force $N-a >/dev/null
                     """)
             #expect(
@@ -150,20 +150,20 @@ import Testing
                 Self.far + """
                     serve() { nsenter -n -t $(pid $1) python3 echo.py 7 $2 & e=$!; others="$others $e"; ready $2; }
                     "$CTR" create $N-a --template minimal --net nat --publish 8080:80 --publish 5300:7/udp --init 'httpd -f -p 80 -h /' >/dev/null || exit 1
-                    F bash -c 'until [ -e enough ]; do timeout 1 busybox wget -qO- "http://$1:8080/etc/hostname" >/dev/null 2>&1 && echo got >> got; done' - \(host.contains(":") ? "[\(host)]" : host) & w=$!; others="$others $w"
+                    F bash -c 'until [ -e enough ]; do timeout 5 busybox wget -qO- "http://$1:8080/etc/hostname" >/dev/null 2>&1 && echo got >> got; done' - \(host.contains(":") ? "[\(host)]" : host) & w=$!; others="$others $w"
                     # Nothing is there yet; it asks for as long as this takes.
                     for n in 1 2 3; do
-                      F python3 ask.py \(host) 5300 400$n round$n 20 & asks=$!; others="$others $asks"
+                      F python3 ask.py \(host) 5300 400$n round$n 120 & asks=$!; others="$others $asks"
                       sleep 0.5; "$CTR" start $N-a >/dev/null; serve $N-a round$n; wait $asks
                       before=$(wc -l < got 2>/dev/null || echo 0); for _ in $(seq 200); do [ "$(wc -l < got 2>/dev/null || echo 0)" -gt "$before" ] && { echo "served"; break; }; sleep 0.05; done
                       kill $e; "$CTR" stop --timeout 0 $N-a >/dev/null
                     done
                     # The port becomes another's, which still has the old one's clients.
-                    "$CTR" start $N-a >/dev/null; serve $N-a old; old=$e; F python3 ask.py \(host) 5300 4005 old 5
-                    F python3 ask.py \(host) 5300 4005 new 20 & asks=$!; others="$others $asks"
+                    "$CTR" start $N-a >/dev/null; serve $N-a old; old=$e; F python3 ask.py \(host) 5300 4005 old 30
+                    F python3 ask.py \(host) 5300 4005 new 120 & asks=$!; others="$others $asks"
                     "$CTR" set $N-a --unset publish; "$CTR" run -d --name $N-b --net nat --publish 5300:7/udp minimal sleep 600 >/dev/null; serve $N-b new; wait $asks
                     "$CTR" set $N-a --publish 5301:7/udp
-                    F python3 ask.py \(host) 5301 4006 old 5
+                    F python3 ask.py \(host) 5301 4006 old 30
                     touch enough; wait $w; kill $old $e; "$CTR" destroy --force $N-a $N-b >/dev/null; ls root/network
                     gone bash -c 'ip -o link | grep -q "master $(bridge)"'; nft list ruleset | grep -cE 'udp [.] 530|tcp [.] 8080'
                     """)

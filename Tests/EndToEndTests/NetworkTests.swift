@@ -221,7 +221,7 @@ import Testing
         def udp(word): return struct.pack("!HHHH", 9, 9, 8 + len(word), 0) + word
         def na(target, word): return struct.pack("!BBHI", 136, 0, 0, 0x20000000) + target + word
         if sys.argv[1] == "listen":
-            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind((sys.argv[2], 0)); s.settimeout(3)
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind((sys.argv[2], 0)); s.settimeout(60)
             open("listening", "w").close()
             heard = []
             try:
@@ -308,7 +308,7 @@ import Testing
                 cat > hear.py <<'P'
                 import socket, struct, sys, time
                 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind((sys.argv[1], 0))
-                open(sys.argv[2], "w").close(); s.settimeout(10); wanted = set(sys.argv[3:]); end = time.time() + 10
+                open(sys.argv[2], "w").close(); s.settimeout(60); wanted = set(sys.argv[3:]); end = time.time() + 60
                 def whole(b):
                     t = 0
                     for i in range(0, len(b), 2): t += b[i] << 8 | b[i + 1]
