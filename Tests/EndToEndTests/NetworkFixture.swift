@@ -13,7 +13,9 @@ extension Fixture {
         _ script: String, forwarding: Bool = true, timeout: Int = 60, at location: SourceLocation = #_sourceLocation
     ) throws -> Outcome {
         try write("host.sh", prelude(forwarding: forwarding) + script)
-        return try sh("exec unshare -n bash '\(path)/host.sh'", timeout: Distribution.isLab ? 10 * timeout : timeout, at: location)
+        return try sh(
+            "exec unshare -n bash '\(path)/host.sh'", timeout: Distribution.isLab ? 10 * timeout : timeout, at: location
+        )
     }
 
     private func prelude(forwarding: Bool) -> String {
