@@ -8,9 +8,12 @@ extension HostNetwork {
     /// the VPS. TCP asks anew, and from another port.
     ///
     /// A kernel that can't tell them (no ctnetlink) is no error: such a client gets through once it was silent for half a minute.
-    func forgetConversations(with published: [PublishedPort], of addresses: [IPAddress]) throws(CtrError) {
+    func forgetConversations(with published: [PublishedPort], of addresses: [IPAddress]) {
         let ports = published.filter(\.isUDP)
-        if ports.isEmpty { return }
+        if !ports.isEmpty { try? forgetConversations(ports, addresses) }
+    }
+
+    private func forgetConversations(_ ports: [PublishedPort], _ addresses: [IPAddress]) throws(CtrError) {
         let own = Set(try NetlinkSocket().addresses().map(\.address.address))
         let socket = try NetlinkSocket(.netfilter)
         for port in ports {

@@ -180,7 +180,7 @@ extension HostNetwork {
             let into = FilterChange.adding(to: table)
             elements(of: after, port.vps, port.plan, in: into)
             guard let refusal = try into.commit() else {
-                return try forgetConversations(with: after.published, of: after.addresses)
+                return forgetConversations(with: after.published, of: after.addresses)
             }
             // Somebody took the table away.
             guard !isSecond, refusal.errno == Errno.noEntry else { throw refusal.error() }

@@ -31,7 +31,7 @@ extension HostNetwork {
         try make(pair, isSlot: note.slot(plan) != nil, into: namespace, socket)
         do throws(CtrError) {
             try admit(note, vps, plan)
-            try forgetConversations(with: note.published, of: note.addresses)
+            forgetConversations(with: note.published, of: note.addresses)
             let registry = try registry()
             // What is there is its own of before, or of one that had the slot before it.
             try count(note, vps, plan, registry, dropped: 0)
@@ -115,16 +115,19 @@ extension HostNetwork {
         try filter(plan).install()
         try countFromZero(registry)
         let names = Set(try NetlinkSocket().links().map(\.name))
+        var first: CtrError?
         for vps in try registry.all() {
             guard let note = try registry.note(of: vps),
                 names.contains(interfaceName(of: vps, note, plan))
             else { continue }
             let change = FilterChange.adding(to: table)
             elements(of: note, vps, plan, in: change)
-            if let refusal = try change.commit() { throw refusal.error() }
-            try forgetConversations(with: note.published, of: note.addresses)
+            // One that is refused leaves the others no less than theirs.
+            if let refusal = try change.commit() { first = first ?? refusal.error() }
+            forgetConversations(with: note.published, of: note.addresses)
         }
         try registry.finishFilter()
+        if let first { throw first }
     }
 
     /// What has been killed at that is done again, as well as may be: it is no reason for another verb to fail.

@@ -26,7 +26,7 @@ public enum AskedHibernation {
             return 0
         } catch {
             EventLog(host).append(.hibernateRefused, vps: name, detail: ["reason": .text(error.message)])
-            HostPath.answer("refused: \(reason(error, of: name))", to: run)
+            HostPath.answer("refused: \(withoutHostNumbers(reason(error, of: name)))", to: run)
             return error.code.exitStatus
         }
     }
@@ -34,16 +34,38 @@ public enum AskedHibernation {
     /// What is the guest's to know: not the host's paths, nor how much space that has.
     static func reason(_ error: CtrError, of name: String) -> String {
         switch error.code {
-        case .failed where !error.message.contains("criu"):
-            for prefix in ["hibernate \(name): ", "suspend \(name): "] where error.message.hasPrefix(prefix) {
-                return String(error.message.dropFirst(prefix.count))
+        // `checkpoint of VPS web: ...` and the like: an error of the host's own files.
+        case .failed where !error.message.contains("criu") && !error.message.contains(" of VPS \(name): "):
+            // Both, where the step of the checkpoint refuses it.
+            var text = error.message
+            for prefix in ["hibernate \(name): ", "suspend \(name): "] where text.hasPrefix(prefix) {
+                text = String(text.dropFirst(prefix.count))
             }
-            return error.message
+            return text
+        case .failed where !error.message.contains("criu"): return "the host has failed (ctr events there says why)"
         case .failed: return "a process or an open file of it can't be written down (ctr events on the host says which)"
         case .busy: return "the host is at work on this VPS (try again)"
         case .cannotCreate: return "the host has not enough space"
         case .unavailable: return "the host can't suspend a VPS"
         default: return "the host has failed (ctr events there says why)"
         }
+    }
+
+    /// A refusal begins with the process that is in the way, or says who traces one.
+    /// - Parameter inner: a process's number inside.
+    static func withoutHostNumbers(_ text: String, inner: (Int32) -> Int32? = guestNumber) -> String {
+        if text.contains(" is traced by process ") {
+            return "a process is being traced (a debugger, or strace: end it)"
+        }
+        let word = "process "
+        guard text.hasPrefix(word) else { return text }
+        let digits = text.dropFirst(word.count).prefix { ("0"..."9").contains($0) }
+        let number = Int32(digits).flatMap(inner).map { "\($0)" } ?? "?"
+        return word + number + text.dropFirst(word.count + digits.count)
+    }
+
+    private static func guestNumber(_ pid: Int32) -> Int32? {
+        let numbers = (try? ProcFiles.namespacePIDs(of: pid)) ?? []
+        return numbers.count > 1 ? numbers[1] : nil
     }
 }

@@ -23,6 +23,19 @@ struct AskScanner {
     }
 }
 
+/// For how long a VPS is not listened to.
+struct AskPauses {
+    private var backoff = Backoff()
+
+    /// - Parameters:
+    ///   - quiet: nanoseconds in which it was listened to and said nothing.
+    ///   - work: those for which what it asked for kept the host busy: it gets no more than half of the time.
+    /// - Returns: milliseconds.
+    mutating func next(quiet: UInt64, work: UInt64) -> Int {
+        max(backoff.next(quiet / 1_000_000_000), Int(work / 1_000_000))
+    }
+}
+
 /// The supervisor's side of a VPS that asks to be hibernated: the work is a process's of its own, one at a time. The guest
 /// writes as much and as often as it likes, and gets no more than that; after each answer it is not listened to for a while,
 /// up to a minute if it goes on and on.
@@ -35,14 +48,17 @@ struct HibernateAsks {
     }
 
     /// So much is read in one turn, as much as a fifo holds unless it was made larger.
-    private static let most = 65536
+    static let most = 65536
+    /// So much one holds that a guest has enlarged: see /proc/sys/fs/pipe-max-size.
+    static let largest = 1 << 20
     private static let piece = 4096
 
     private var verb: SharedProcess?
     private var rest: Deadline?
-    private var backoff = Backoff()
-    /// When it was listened to again.
+    private var pauses = AskPauses()
+    /// When it was listened to again, and when something was heard then.
     private var listening = Timestamp.monotonic()
+    private var heard = Timestamp.monotonic()
     private var slot: Int?
 
     /// Milliseconds until it is listened to again; nil: it is, or the verb is at work.
@@ -70,14 +86,15 @@ struct HibernateAsks {
             if let fifo { _ = HibernateAsks.take(fifo) }
             return (try? verb.handle.wait()) == .exited(0) ? .nothing : .refused
         }
-        if fifo.map(HibernateAsks.take) == true { return .asked }
+        heard = Timestamp.monotonic()
+        if let fifo, HibernateAsks.take(fifo) { return .asked }
         restAWhile()
         return .nothing
     }
 
     /// Reads what is there.
     /// - Returns: whether it is asked for.
-    static func take(_ fifo: SharedFD) -> Bool {
+    static func take(_ fifo: SharedFD, atMost most: Int = most) -> Bool {
         var scanner = AskScanner()
         var isAsked = false
         for _ in 0..<(most / piece) {
@@ -88,7 +105,8 @@ struct HibernateAsks {
     }
 
     private mutating func restAWhile() {
-        rest = Deadline(milliseconds: backoff.next((Timestamp.monotonic() - listening) / 1_000_000_000))
+        rest = Deadline(
+            milliseconds: pauses.next(quiet: heard - listening, work: Timestamp.monotonic() - heard))
     }
 
     /// Starts the verb, which is not this process's to wait for.

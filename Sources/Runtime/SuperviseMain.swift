@@ -127,7 +127,7 @@ struct WatchedVPS {
         hub = try WatchedVPS.makeHub(place)
         asks = HostPath.asks(of: state)
         // What was asked for before is done.
-        if let asks { _ = HibernateAsks.take(asks) }
+        if let asks { _ = HibernateAsks.take(asks, atMost: HibernateAsks.largest) }
         let hub = hub
         try describing("console of VPS \(config.name)") { () throws(SysError) in
             if let terminal {

@@ -19,7 +19,8 @@ public struct Suspend: Sendable {
     /// The id of the snapshot of its disk that is taken at the same instant.
     var snapshot: String?
 
-    private static let attempts = 10
+    /// Of one that is asked for from inside few: each may write all memory.
+    private var attempts: Int { only == nil ? 10 : 2 }
     private var verb: String { onDisk ? "hibernate" : "suspend" }
 
     public init(name: String, keepRunning: Bool = false) {
@@ -151,7 +152,7 @@ public struct Suspend: Sendable {
     ) throws(CtrError) {
         for attempt in 1... {
             do throws(CtrError) { return try dumpOnce(plan, files, lock, state, criu, progress) } catch {
-                if attempt == Suspend.attempts || !CRIULog.isPassing(error) { throw error }
+                if attempt == attempts || !CRIULog.isPassing(error) { throw error }
             }
             CurrentProcess.sleep(microseconds: 50_000)
         }
@@ -161,7 +162,11 @@ public struct Suspend: Sendable {
         _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU,
         _ progress: @escaping (Int64) -> Void
     ) throws(CtrError) {
-        if let running = try RunningInit.find(files) { files.undoDump(running.state, in: lock.directory) }
+        // By now its process may be another's.
+        guard let running = try RunningInit.find(files), running.state.pid == plan.record.pid,
+            running.state.startTime == plan.record.startTime
+        else { throw CtrError(.failed, "VPS \(name): has just ended") }
+        files.undoDump(running.state, in: lock.directory)
         files.sweepCheckpoints(in: lock.directory)
         let options: DumpOptions
         do throws(CtrError) { options = try prepare(plan, files, lock, state) } catch {
@@ -175,14 +180,16 @@ public struct Suspend: Sendable {
             CheckpointScript.cancel(in: state)
             let reason = CheckpointStep.takeFailure(state)
             // criu may have been killed between the rename and the end of the processes: those that run count.
+            var fate = "it has ended meanwhile"
             if let running = try RunningInit.find(files) {
+                fate = "it runs on"
                 KilledDump.undo(running.state)
                 files.dropStale(in: lock.directory)
             }
             sweep(files, lock)
             let prefix = "\(verb) \(name): "
             let why = reason.map { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : $0 }
-            throw CtrError(.failed, "\(prefix)\(why ?? error.message); it runs on")
+            throw CtrError(.failed, "\(prefix)\(why ?? error.message); \(fate)")
         }
         CheckpointScript.cancel(in: state)
     }

@@ -118,6 +118,16 @@ import Testing
         return false
     }
 
+    /// What keeps the host busy is no quiet time, however long it takes.
+    @Test func longWorkIsFollowedByALongPause() {
+        var pauses = AskPauses()
+        let second: UInt64 = 1_000_000_000
+        #expect(pauses.next(quiet: 0, work: 0) == 1000)
+        #expect(pauses.next(quiet: second, work: 90 * second) == 90_000)
+        #expect(pauses.next(quiet: second, work: 0) == 4000)
+        #expect(pauses.next(quiet: 100 * second, work: 0) == 1000)
+    }
+
     // MARK: the answer
 
     @Test func ofTheHostAGuestHearsLittle() {
@@ -135,5 +145,18 @@ import Testing
             let told = reason(code, text)
             #expect(!told.isEmpty && !told.contains("/") && !told.contains("7"), "\(told)")
         }
+    }
+
+    @Test func processesHaveTheNumbersOfTheGuest() {
+        func told(_ text: String) -> String { AskedHibernation.withoutHostNumbers(text) { $0 == 31_000 ? 17 : nil } }
+        #expect(
+            told("process 31000 ('x process 31000') has an io_uring")
+                == "process 17 ('x process 31000') has an io_uring")
+        #expect(told("process 4 ('x') has an io_uring") == "process ? ('x') has an io_uring")
+        #expect(!told("process 31000 ('x') is traced by process 4 (a debugger)").contains("4"))
+        #expect(told("in rescue mode") == "in rescue mode")
+        let own = AskedHibernation.reason(
+            CtrError(.failed, "hibernate web: checkpoint of VPS web: rename: no space"), of: "web")
+        #expect(own.contains("ctr events") && !own.contains("rename"))
     }
 }
