@@ -239,13 +239,7 @@ struct HibernateInsideTests {
             try f.ctr("exec", n, "--", "sh", "-c", "mkfifo /root/target; \(change)").succeeds()
             #expect(try f.state(n) == "running")
             // Another supervisor looks for it by its path.
-            let supervisor = try f.number("supervisor", n)
-            kill(supervisor, SIGKILL)
-            #expect(
-                try until(10) {
-                    try f.ctr("host", "recover").succeeds()
-                    return try f.number("supervisor", n) != supervisor
-                })
+            try replaceSupervisor(f, n)
             #expect(try f.state(n) == "running")
             try f.ctr("restart", n).succeeds()
             try ask(f, n)
@@ -311,18 +305,23 @@ struct HibernateInsideTests {
             // Without a terminal, whose master would die with it.
             try f.sh("sed -i 's/\"terminal\" *: *true/\"terminal\": false/' root/vps/\(n)/config.json").succeeds()
             try f.ctr("start", n).succeeds()
-            let supervisor = try f.number("supervisor", n)
-            kill(supervisor, SIGKILL)
-            #expect(
-                try until(10) {
-                    try f.ctr("host", "recover").succeeds()
-                    return try f.number("supervisor", n) != supervisor
-                })
+            try replaceSupervisor(f, n)
             try ask(f, n)
             try isOff(f, n)
             try f.ctr("start", n).succeeds()
             #expect(try outcome(f, n) == "status 0\n")
         }
+    }
+
+    /// Kills it, and has another one look after the VPS.
+    private func replaceSupervisor(_ f: Fixture, _ n: String) throws {
+        let supervisor = try f.number("supervisor", n)
+        kill(supervisor, SIGKILL)
+        #expect(
+            try until(10) {
+                try f.ctr("host", "recover").succeeds()
+                return try f.number("supervisor", n) != supervisor
+            })
     }
 
     /// The work goes on without the supervisor that has begun it.
