@@ -8,7 +8,7 @@ target=$PWD/.lab/$suite
 
 # What tests call in the guest, and the libraries that the debug build links dynamically.
 packages=acl,attr,bsdextrautils,bsdutils,btrfs-progs,busybox-static,e2fsprogs,gzip,iproute2,kmod,libcap2,libseccomp2
-packages+=,libstdc++6,lxcfs,mount,procps,psmisc,python3-minimal,strace,tar,tmux,util-linux,xfsprogs,xz-utils,zstd
+packages+=,dnsmasq-base,libstdc++6,lxcfs,mount,netbase,nftables,procps,psmisc,python3,strace,tar,tmux,util-linux,xfsprogs,xz-utils,zstd
 
 key=$({ cat "$0" lab/init; echo "$suite $packages"; } | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$target/key" 2>/dev/null)" = "$key" ]; then exit 0; fi

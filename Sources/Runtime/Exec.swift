@@ -69,8 +69,17 @@ public struct Exec: Sendable, Equatable {
             cgroup: try cgroup.joinForEngine(), terminal: terminal,
             rlimits: config.ulimits.map { RLimit(resource: $0.resource, soft: $0.soft, hard: $0.hard) })
         join.userName = user ?? config.user
+        for _ in 1..<Exec.attempts {
+            do throws(CtrError) { return try join.start(target.process.handle) } catch
+                where error.errno == Errno.busy || error.errno == Errno.noDevice
+            { join.cgroup = try cgroup.joinForEngine() }
+        }
         return try join.start(target.process.handle)
     }
+
+    /// On cgroup v2 the guest may turn its root cgroup into an inner node, as systemd does when it begins, or remove the leaf
+    /// for guests of ctr's own, just when a process is about to be born there.
+    private static let attempts = 10
 
     func environment(_ config: VPSConfig) -> [String] {
         var all = config.env.filter { !$0.hasPrefix("HOME=") || user == nil }

@@ -22,6 +22,24 @@ import Testing
         }
     }
 
+    /// On cgroup v2 no process may be born in a cgroup that shares controllers out; systemd makes its own one while it begins.
+    @Test(
+        .enabled(
+            if: (try? open("/sys/fs/cgroup/cgroup.controllers", [.readOnly])) != nil, "no cgroup v2 with all controllers"))
+    func theGuestTurnsItsCgroupIntoAnInnerNode() throws {
+        try Fixture.with { (f) throws in
+            let toggle = """
+                cd /sys/fs/cgroup && mkdir first && echo 1 >first/cgroup.procs
+                echo >/tmp/ready
+                while :; do echo +pids >cgroup.subtree_control; echo -pids >cgroup.subtree_control; done 2>/dev/null
+                """
+            try running(f, "", "sh -c '\(toggle)'")
+            #expect(until(20) { (try? f.ctr("exec", f.name(), "--", "ls", "/tmp/ready").status) == 0 })
+            for _ in 0..<40 { try f.ctr("exec", f.name(), "--", "true").succeeds() }
+            try f.ctr("destroy", "--force", f.name()).succeeds()
+        }
+    }
+
     @Test func joinsCgroupCapabilitiesFilterAndLimits() throws {
         try Fixture.with { (f) throws in
             try running(f, "--cap-drop CHOWN --ulimit nofile=100:100 --pids 50")
