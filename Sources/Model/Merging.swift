@@ -83,6 +83,7 @@ extension VPSOptions {
         all.userns = later.userns ?? userns
         all.network = later.network ?? network
         all.interface.merge(later.interface)
+        all.interfaces.merge(later.interfaces) { $0.name }
         all.nesting = later.nesting ?? nesting
         return all
     }

@@ -39,6 +39,7 @@ extension VPSConfig {
         userns = options.userns ?? userns
         network = options.network ?? network
         onNetwork.merge(options.interface)
+        take(options.interfaces)
         nesting = options.nesting ?? nesting
         restart = options.restart ?? restart
         onboot = options.onboot ?? onboot
@@ -70,6 +71,7 @@ extension VPSConfig {
         case "ip": onNetwork.addresses.removeAll { "\($0.address)" == key || "\($0)" == key }
         case "gateway": onNetwork.gateways.removeAll { "\($0)" == key }
         case "publish": onNetwork.published.removeAll { "\($0)" == key }
+        case "interface": furtherInterfaces.removeAll { $0.name == key }
         case "io-read-bps": resources.ioReadBps.removeAll { $0.device == key }
         case "io-write-bps": resources.ioWriteBps.removeAll { $0.device == key }
         case "io-read-iops": resources.ioReadIops.removeAll { $0.device == key }
@@ -97,6 +99,11 @@ extension VPSConfig {
         // With another network or MAC all of its interface waits.
         let asItWas = old.network == new.network && old.onNetwork.mac == new.onNetwork.mac
         return fields.filter { field in
+            if field.option == "interface" {
+                var now = old
+                now.takeLiveInterfaces(new)
+                return now.furtherInterfaces != new.furtherInterfaces
+            }
             if field.option == "ulimit" {
                 return !Set(old.ulimits.map(\.name)).isSubset(of: new.ulimits.map(\.name))
             }
@@ -149,6 +156,7 @@ extension VPSConfig {
             Field("gateway", live: true, \.onNetwork.gateways),
             Field("mac", \.onNetwork.mac), Field("publish", live: true, \.onNetwork.published),
             Field("rate-in", live: true, \.onNetwork.rateIn), Field("rate-out", live: true, \.onNetwork.rateOut),
+            Field("interface", live: true, \.furtherInterfaces),
             Field("nesting", \.nesting), Field("stop-signal", live: true, \.stopSignal),
         ]
     }

@@ -8,6 +8,7 @@ extension VPSConfig {
         if userns != .auto { closed.append("--userns \(userns.rawValue)") }
         let isWalled = network == .none || network == .nat
         if !isWalled { closed.append("--net \(network.text.escaped)") }
+        closed += furtherInterfaces.map { "--interface \($0.text.escaped)" }
         closed += onNetwork.published.map { "--publish \($0)" }
         if nesting { closed.append("--nesting") }
         if let oomScoreAdj { closed.append("an OOM score of \(oomScoreAdj)") }
@@ -20,6 +21,7 @@ extension VPSConfig {
             network = .none
             interface = nil
         }
+        interfaces = nil
         onNetwork.published = []
         nesting = false
         oomScoreAdj = nil

@@ -37,6 +37,8 @@ public struct VPSConfig: Codable, Sendable, Equatable {
     public var network = NetworkChoice.none
     /// What it has on that network; nil: nothing was said.
     public var interface: VPSNetwork?
+    /// Those beside eth0; nil: it never had any.
+    public var interfaces: [FurtherInterface]?
     /// Its disk image; nil: a directory on the host's file system.
     public var disk: DiskConfig?
     /// The template that it has become: it can't be started.
@@ -140,6 +142,7 @@ public struct VPSOptions: Codable, Sendable, Equatable {
     public var userns: UserNamespaceChoice?
     public var network: NetworkChoice?
     public var interface = VPSNetwork()
+    public var interfaces: [InterfaceOption] = []
     public var stopSignal: String?
     public var nesting: Bool?
     /// The init that `start` executes instead of the template's, as words.

@@ -119,6 +119,15 @@ public struct VPSNetwork: Codable, Sendable, Hashable {
         }
     }
 
+    /// Numbers that the option takes: they may come from an archive.
+    func checkRates(_ place: String) throws(CtrError) {
+        for (option, rate) in [("rate-in", rateIn), ("rate-out", rateOut)] {
+            if let rate, !(1000...125_000_000_000).contains(rate) {
+                throw CtrError(.usage, "\(place)--\(option): \(rate) bytes a second are none (8k to 1000G bits)")
+            }
+        }
+    }
+
     /// Bits a second, as links are sold: `100M` is 100,000,000; kept as bytes.
     private static func rate(_ option: String, _ value: String) throws(CtrError) -> Int64 {
         let factors: [Character: Double] = ["k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9]
@@ -202,6 +211,8 @@ extension VPSConfig {
     /// - Throws: `usage`.
     public func checkNetwork() throws(CtrError) {
         let own = onNetwork
+        try own.checkRates("")
+        try checkInterfaces()
         func refuse(_ option: String, _ why: String) -> CtrError {
             CtrError(.usage, "\(option) with --net \(network.text): \(why)")
         }

@@ -41,6 +41,7 @@ extension VPSOptions {
             }
             network = choice
         case "--ip", "--gateway", "--mac", "--publish", "--rate-in", "--rate-out": try interface.set(option, value)
+        case "--interface": interfaces.merge([try InterfaceOption(value)]) { $0.name }
         case "--stop-signal":
             _ = try SignalName.parse(value, option: option)
             stopSignal = value
