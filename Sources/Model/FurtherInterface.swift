@@ -84,6 +84,11 @@ extension VPSConfig {
         (network.hasInterface ? [self] : []) + furtherInterfaces.map(port)
     }
 
+    /// Whether another configuration has interfaces of the same names on the same bridges.
+    public func hasSamePorts(as other: VPSConfig) -> Bool {
+        furtherInterfaces.map { [$0.name, $0.bridge] } == other.furtherInterfaces.map { [$0.name, $0.bridge] }
+    }
+
     private func port(_ further: FurtherInterface) -> VPSConfig {
         var port = self
         port.name = VPSConfig.portName(further.name, of: name)
@@ -125,7 +130,9 @@ extension VPSConfig {
     /// - Throws: `usage`.
     func checkInterfaces() throws(CtrError) {
         if furtherInterfaces.isEmpty { return }
-        func refuse(_ name: String, _ why: String) -> CtrError { CtrError(.usage, "--interface \(name.escaped): \(why)") }
+        func refuse(_ name: String, _ why: String) -> CtrError {
+            CtrError(.usage, "--interface \(name.escaped): \(why)")
+        }
         if network == .host {
             throw refuse(furtherInterfaces[0].name, "with --net host it has the host's own interfaces")
         }
@@ -153,7 +160,8 @@ extension VPSConfig {
             for gateway in own.gateways {
                 if let other = ways.first(where: { $0.six == gateway.isIPv6 }) {
                     throw refuse(
-                        name, "gateway=\(gateway): its way out of IPv\(gateway.isIPv6 ? 6 : 4) is that of \(other.name)")
+                        name, "gateway=\(gateway): its way out of IPv\(gateway.isIPv6 ? 6 : 4) is that of \(other.name)"
+                    )
                 }
                 ways.append((name, gateway.isIPv6))
             }

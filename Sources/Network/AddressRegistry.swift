@@ -7,6 +7,7 @@ internal import Model
 /// use one of that name that names its VPS, for each published port one like `tcp-8080`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
 /// While that is being changed there is `to-NAME` beside it, and while a VPS is renamed `from-NEW` and `into-OLD`
 /// (HostNetwork+Rename.swift); `filter` is there while that is being made. And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
+/// Of interfaces beside eth0 NAME is `NAME@eth1`, and `ports-NAME` lists them (HostNetwork+Ports.swift).
 /// symlinkat(2) fails where a name exists, so an address is never given twice. The note is made first and removed last: what a
 /// crash leaves is found by it.
 struct AddressRegistry: ~Copyable {
@@ -178,6 +179,22 @@ struct AddressRegistry: ~Copyable {
         try names().filter { $0.hasPrefix("into-") }.map { String($0.dropFirst(5)) }
     }
 
+    /// The interfaces beside eth0 that a VPS has, or had.
+    borrowing func further(of vps: String) throws(CtrError) -> [String] {
+        try target("ports-\(vps)")?.split(separator: " ").map(String.init) ?? []
+    }
+
+    borrowing func write(further interfaces: [String], of vps: String) throws(CtrError) {
+        try replace("ports-\(vps)", interfaces.joined(separator: " "))
+    }
+
+    borrowing func forgetFurther(of vps: String) throws(CtrError) { try unlink("ports-\(vps)") }
+
+    /// All VPSs with such interfaces.
+    borrowing func withFurther() throws(CtrError) -> [String] {
+        try names().filter { $0.hasPrefix("ports-") }.map { String($0.dropFirst(6)) }
+    }
+
     /// All VPSs with totals.
     borrowing func counted() throws(CtrError) -> [String] {
         try names().filter { $0.hasPrefix("sum-") }.map { String($0.dropFirst(4)) }
@@ -191,7 +208,7 @@ struct AddressRegistry: ~Copyable {
     /// All addresses and ports that somebody has.
     borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
         var result: [(item: String, vps: String)] = []
-        let others = ["at-", "to-", "sum-", "from-", "into-"]
+        let others = ["at-", "to-", "sum-", "from-", "into-", "ports-"]
         for name in try names()
         where !["plan", "new", "filter"].contains(name) && !others.contains(where: name.hasPrefix) {
             if let vps = try target(name) { result.append((name, vps)) }

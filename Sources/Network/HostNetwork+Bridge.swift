@@ -77,12 +77,15 @@ extension HostNetwork {
 
 // A bridge of the operator's.
 extension HostNetwork {
-    func foreignBridge(_ name: String, _ socket: NetlinkSocket) throws(CtrError) -> Int32 {
+    func foreignBridge(_ name: String, of port: String, _ socket: NetlinkSocket) throws(CtrError) -> Int32 {
+        let interface = HostNetwork.guestInterface(of: port)
+        let option = interface == HostNetwork.guestInterface ? "--net " : "--interface \(interface):"
         guard let link = try socket.link(name) else {
-            throw CtrError(.unavailable, "--net bridge=\(name): no interface of this name on the host", step: "network")
+            throw CtrError(
+                .unavailable, "\(option)bridge=\(name): no interface of this name on the host", step: "network")
         }
         guard link.kind == "bridge" else {
-            throw CtrError(.unavailable, "--net bridge=\(name): the interface is not a bridge", step: "network")
+            throw CtrError(.unavailable, "\(option)bridge=\(name): the interface is not a bridge", step: "network")
         }
         return link.index
     }

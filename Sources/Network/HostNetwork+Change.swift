@@ -22,7 +22,7 @@ extension HostNetwork {
         let vps = new.name
         let registry = try registry()
         guard let before = try registry.note(of: vps) else {
-            throw CtrError(.failed, "network: VPS \(vps) has no interface", step: "network")
+            throw CtrError(.failed, "network: \(HostNetwork.title(of: vps)): is not there", step: "network")
         }
         let plan = try plan(registry)
         let half = try registry.pending(of: vps)
@@ -87,7 +87,7 @@ extension HostNetwork {
     /// Takes addresses away inside that a change gave it which was killed.
     private func clear(_ addresses: [IPAddress], _ port: borrowing Port) throws(CtrError) {
         let socket = try NetlinkSocket.inside(port.namespace)
-        guard let link = try socket.link(HostNetwork.guestInterface) else { return }
+        guard let link = try socket.link(HostNetwork.guestInterface(of: port.vps)) else { return }
         let gone = NetlinkBatch()
         for address in addresses {
             // IPv6 wants to know of which network; the VPS may be of one of its own or of the pool's.
@@ -110,7 +110,8 @@ extension HostNetwork {
             let owner = try registry.owner(of: item) ?? "another"
             for taken in new.prefix(index) { try registry.release(taken, of: vps) }
             try registry.forgetPending(of: vps)
-            throw CtrError(.cannotCreate, "network: VPS \(owner.escaped) has \(item) (choose another)", step: "network")
+            throw CtrError(
+                .cannotCreate, "network: \(HostNetwork.title(of: owner)) has \(item) (choose another)", step: "network")
         }
     }
 
@@ -135,7 +136,7 @@ extension HostNetwork {
         try count(after, port, registry)
         if always || former.addresses != network.addresses || former.gateways != network.gateways {
             if network.choice == .routed { try reroute(before, network, over: name, port.socket) }
-            try configure(network, after: former, in: port.namespace)
+            try configure(network, after: former, port)
         }
         try shape(name, network.rateIn, port.socket)
     }
@@ -192,12 +193,12 @@ extension HostNetwork {
 
     /// The side of the VPS: what of its addresses and ways is other than it was. What it has set up by itself stays.
     private func configure(
-        _ network: ClaimedNetwork, after former: ClaimedNetwork, in namespace: borrowing FD
+        _ network: ClaimedNetwork, after former: ClaimedNetwork, _ port: borrowing Port
     ) throws(CtrError) {
-        let socket = try NetlinkSocket.inside(namespace)
-        guard let link = try socket.link(HostNetwork.guestInterface) else {
-            throw CtrError(
-                .failed, "network: interface \(HostNetwork.guestInterface) of the VPS has gone", step: "network")
+        let socket = try NetlinkSocket.inside(port.namespace)
+        let name = HostNetwork.guestInterface(of: port.vps)
+        guard let link = try socket.link(name) else {
+            throw CtrError(.failed, "network: interface \(name) of the VPS has gone", step: "network")
         }
         let gone = NetlinkBatch()
         for gateway in former.gateways where !network.gateways.contains(gateway) {
@@ -212,7 +213,7 @@ extension HostNetwork {
         try socket.carryOut(settings(network, of: link))
         guard case .bridge = network.choice else { return }
         let new = network.addresses.filter { !former.addresses.contains($0) }
-        try NetlinkSocket.within(namespace) { () throws(CtrError) in
+        try NetlinkSocket.within(port.namespace) { () throws(CtrError) in
             // Where that can't be said, what others remember fades by itself.
             for address in new {
                 try? CurrentProcess.sendFrame(Announcement.frame(address.address, at: link.mac), over: link.index)

@@ -37,6 +37,7 @@ extension HostNetwork {
             totals.port = "-"
             try registry.write(totals, of: config.name)
         }
+        try enlist(config.name, registry)
         // First the note, then what it tells of: a claim that is cut short is found.
         if note != before { try registry.write(note, of: config.name) }
         for item in before?.items ?? [] where !note.items.contains(item) { try registry.release(item, of: config.name) }
@@ -44,7 +45,8 @@ extension HostNetwork {
             let owner = try registry.owner(of: item) ?? "another"
             // Only what is truly its own may stay in the note: by it all is taken away again.
             try giveUp(note, before, config.name, registry)
-            throw CtrError(.cannotCreate, "network: VPS \(owner.escaped) has \(item) (choose another)", step: "network")
+            throw CtrError(
+                .cannotCreate, "network: \(HostNetwork.title(of: owner)) has \(item) (choose another)", step: "network")
         }
         if durable, note != before { try registry.sync() }
         return network
@@ -147,10 +149,24 @@ extension HostNetwork {
         return (note.mac, note.addresses)
     }
 
-    /// Gives back all that a VPS had, its interface on the host included. Nothing there is no error.
-    /// - Parameter keepingTotals: it is still there, and what it has sent and received is not forgotten.
-    public func release(_ vps: String, keepingTotals: Bool = false) throws(CtrError) {
+    /// Gives back all that a VPS had, its interfaces on the host included. Nothing there is no error.
+    public func release(_ vps: String) throws(CtrError) {
         guard let registry = try registry(mending: vps) else { return }
+        let ports = try ports(of: vps, registry)
+        for port in ports { try release(port, keepingTotals: false, registry) }
+        if ports.count > 1 { try registry.forgetFurther(of: vps) }
+    }
+
+    /// As ``release(_:)``, of one interface.
+    /// - Parameter keepingTotals: the VPS is still there, and what it has sent and received is not forgotten.
+    public func release(port: String, keepingTotals: Bool) throws(CtrError) {
+        guard let registry = try registry(mending: port) else { return }
+        try release(port, keepingTotals: keepingTotals, registry)
+    }
+
+    private func release(
+        _ vps: String, keepingTotals: Bool, _ registry: borrowing AddressRegistry
+    ) throws(CtrError) {
         if !keepingTotals { try registry.forgetTotals(of: vps) }
         guard let note = try registry.note(of: vps) else { return }
         let plan = try registry.plan()
@@ -164,14 +180,19 @@ extension HostNetwork {
     /// - Parameter uncounted: told why what went over its interface can't be added to its totals, on a full disk: that must
     ///   keep no VPS from its end.
     public func detach(_ vps: String, uncounted: (CtrError) -> Void) throws(CtrError) {
-        guard let registry = try registry(mending: vps), let note = try registry.note(of: vps) else { return }
-        let plan = try registry.plan()
-        try takeBack(vps, note, plan, registry)
-        // The filter still knows, though the interface has gone.
-        do throws(CtrError) { try count(note, vps, plan, registry, dropped: nil) } catch { uncounted(error) }
-        try takeAway(note, vps, plan: plan, ended: true)
+        guard let registry = try registry(mending: vps) else { return }
+        var hadOne = false
+        for port in try ports(of: vps, registry) {
+            guard let note = try registry.note(of: port) else { continue }
+            hadOne = true
+            let plan = try registry.plan()
+            try takeBack(port, note, plan, registry)
+            // The filter still knows, though the interface has gone.
+            do throws(CtrError) { try count(note, port, plan, registry, dropped: nil) } catch { uncounted(error) }
+            try takeAway(note, port, plan: plan, ended: true)
+        }
         // What was counted survives a loss of power.
-        try registry.unlockAndSync()
+        if hadOne { try registry.unlockAndSync() }
     }
 
     private func release(
@@ -202,7 +223,8 @@ extension HostNetwork {
         // A disk that is only not mounted keeps its VPSs' addresses.
         let all: FD
         do throws(SysError) { all = try open("\(root)/vps", [.path, .directory]) } catch { return [] }
-        func isGone(_ vps: String) -> Bool {
+        func isGone(_ port: String) -> Bool {
+            let vps = HostNetwork.owner(of: port)
             do throws(SysError) { _ = try all.open(vps, [.path, .noFollow]) } catch {
                 return error.errno == Errno.noEntry
             }
@@ -216,12 +238,13 @@ extension HostNetwork {
                 try takeAway(note, vps, plan: try registry.plan())
                 try release(note, vps, registry)
             }
-            freed.append(vps)
+            if vps == HostNetwork.owner(of: vps) { freed.append(vps) }
         }
         for vps in try registry.counted() where isGone(vps) { try registry.forgetTotals(of: vps) }
         for claim in try registry.claims() where isGone(claim.vps) {
             try registry.release(claim.item, of: claim.vps)
         }
+        for vps in try registry.withFurther() where isGone(vps) { try registry.forgetFurther(of: vps) }
         return freed
     }
 

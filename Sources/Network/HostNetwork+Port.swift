@@ -3,7 +3,7 @@ public import Model
 
 // The interface of one VPS.
 extension HostNetwork {
-    /// The name of the interface inside.
+    /// The name of the first interface inside.
     public static let guestInterface = "eth0"
 
     /// Makes a VPS's interface and sets it up on both sides, in a VPS whose first process has not executed its program yet.
@@ -19,12 +19,12 @@ extension HostNetwork {
         let note = AddressRegistry.Note(network)
         let name = interfaceName(of: vps, note, plan)
         var pair = VethPair(
-            name: name, mac: HostNetwork.hostMAC, peerName: HostNetwork.guestInterface, peerMAC: network.mac,
+            name: name, mac: HostNetwork.hostMAC, peerName: HostNetwork.guestInterface(of: vps), peerMAC: network.mac,
             master: nil,
             alias: alias(of: vps), mtu: nil)
         switch network.choice {
         case .nat: pair.master = try ensureBridge(plan, socket)
-        case .bridge(let name): pair.master = try foreignBridge(name, socket)
+        case .bridge(let name): pair.master = try foreignBridge(name, of: vps, socket)
         case .routed: try requireRouting(network, socket)
         case .none, .host: return
         }
@@ -38,7 +38,7 @@ extension HostNetwork {
             _ = consume registry
             if network.choice == .routed { try route(network, over: name, socket) }
             if let rate = network.rateIn { try shape(name, rate, socket) }
-            try configure(network, in: namespace)
+            try configure(network, pair.peerName, in: namespace)
         } catch {
             // Whoever started it releases or detaches, but what it makes must never outlive an error.
             try? takeAway(note, vps, plan: plan)
@@ -176,13 +176,14 @@ extension HostNetwork {
     }
 
     /// The side of the VPS: its address and ways, in its own network namespace.
-    private func configure(_ network: ClaimedNetwork, in namespace: borrowing FD) throws(CtrError) {
+    private func configure(
+        _ network: ClaimedNetwork, _ name: String, in namespace: borrowing FD
+    ) throws(CtrError) {
         // Switches learn the place of an address at once, also where it was elsewhere before.
-        let speaks = network.choice == .nat ? [] : ["ipv4/conf/eth0/arp_notify", "ipv6/conf/eth0/ndisc_notify"]
+        let speaks = network.choice == .nat ? [] : ["ipv4/conf/\(name)/arp_notify", "ipv6/conf/\(name)/ndisc_notify"]
         let socket = try NetlinkSocket.inside(namespace, turningOn: speaks)
-        guard let link = try socket.link(HostNetwork.guestInterface) else {
-            throw CtrError(
-                .failed, "network: interface \(HostNetwork.guestInterface) of the VPS has gone", step: "network")
+        guard let link = try socket.link(name) else {
+            throw CtrError(.failed, "network: interface \(name) of the VPS has gone", step: "network")
         }
         try socket.carryOut(settings(network, of: link))
     }
@@ -193,7 +194,7 @@ extension HostNetwork {
         let batch = NetlinkBatch()
         // Before it comes up: what it then says of itself is of these.
         for address in network.addresses where six || !address.address.isIPv6 { batch.add(address, to: link.index) }
-        batch.setUp(HostNetwork.guestInterface)
+        batch.setUp(link.name)
         for gateway in network.gateways where six || !gateway.isIPv6 {
             batch.add(
                 route: .all(six: gateway.isIPv6), gateway: gateway, onLink: network.choice == .routed, over: link.index)

@@ -11,7 +11,7 @@ extension HostNetwork {
         guard let registry = try registry(mending: old) else { return }
         try mendRename(of: new, registry)
         let (note, totals) = (try registry.note(of: old), try registry.totals(of: old))
-        if note == nil, totals == nil { return }
+        if note == nil, totals == nil, try registry.further(of: old).isEmpty { return }
         try registry.writeRename(old, inode: inode, to: new)
         try registry.sync()
     }
@@ -27,7 +27,8 @@ extension HostNetwork {
         return registry
     }
 
-    func mendRename(of vps: String, _ registry: borrowing AddressRegistry) throws(CtrError) {
+    func mendRename(of port: String, _ registry: borrowing AddressRegistry) throws(CtrError) {
+        let vps = HostNetwork.owner(of: port)
         if let (old, _) = try registry.origin(of: vps) { try mendRename(from: old, to: vps, registry) }
         if let new = try registry.destination(of: vps) { try mendRename(from: vps, to: new, registry) }
     }
@@ -36,7 +37,13 @@ extension HostNetwork {
         from old: String, to new: String, _ registry: borrowing AddressRegistry
     ) throws(CtrError) {
         if let origin = try registry.origin(of: new), origin.name == old, isDirectory(origin.inode, of: new) {
+            let further = try registry.further(of: old)
+            if !further.isEmpty { try registry.write(further: further, of: new) }
             try move(old, to: new, registry)
+            for name in further {
+                try move(VPSConfig.portName(name, of: old), to: VPSConfig.portName(name, of: new), registry)
+            }
+            try registry.forgetFurther(of: old)
         }
         try registry.forgetRename(old, to: new)
     }

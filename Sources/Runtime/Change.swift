@@ -58,18 +58,34 @@ public struct Change: Sendable {
 
     /// Before it is written down: what is refused is not kept. One that runs keeps its network and MAC until its next start.
     private func claim(_ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles) throws(CtrError) {
-        guard new.network != old.network || new.interface != old.interface else { return }
-        if let running = try RunningInit.find(files) {
-            guard running.state.config.network.hasInterface, HostNetwork.isLive(running.state.config, new) else {
-                return
+        guard new.network != old.network || new.interface != old.interface || new.interfaces != old.interfaces else {
+            return
+        }
+        let network = try files.host.network(settings: .load())
+        guard let running = try RunningInit.find(files) else {
+            do throws(CtrError) { _ = try files.host.claimPorts(new) } catch {
+                // Of several interfaces some may have come by what others were refused.
+                _ = try? files.host.claimPorts(old)
+                if !old.network.hasInterface { try? network.release(port: name, keepingTotals: true) }
+                throw error
             }
-            let handle = running.handle
-            try files.host.network(settings: .load()).change(
-                running.state.config, to: new, pid: running.state.pid, isAlive: { !handle.hasEnded })
-        } else if new.network.hasInterface {
-            _ = try files.host.network(settings: .load()).claim(new, durable: true)
-        } else {
-            try files.host.network().release(name, keepingTotals: true)
+            if !new.network.hasInterface { try network.release(port: name, keepingTotals: true) }
+            return
+        }
+        let handle = running.handle
+        let pid = running.state.pid
+        func change(_ old: VPSConfig, to new: VPSConfig) throws(CtrError) {
+            try network.change(old, to: new, pid: pid, isAlive: { !handle.hasEnded })
+        }
+        var done: [(VPSConfig, VPSConfig)] = []
+        do throws(CtrError) {
+            for (before, after) in running.state.config.livePorts(new) {
+                try change(before, to: after)
+                done.append((before, after))
+            }
+        } catch {
+            for (before, after) in done.reversed() { try? change(after, to: before) }
+            throw error
         }
     }
 
@@ -126,5 +142,17 @@ extension VPSConfig {
         protected = new.protected
         stopSignal = new.stopSignal
         if HostNetwork.isLive(self, new) { interface = new.interface }
+        takeLiveInterfaces(new)
+    }
+
+    /// The interfaces that it runs with and that take on at once what another configuration says of them.
+    fileprivate func livePorts(_ new: VPSConfig) -> [(VPSConfig, VPSConfig)] {
+        let others = new.ports
+        return ports.compactMap { port in
+            guard let other = others.first(where: { $0.name == port.name }), HostNetwork.isLive(port, other),
+                port.interface != other.interface
+            else { return nil }
+            return (port, other)
+        }
     }
 }

@@ -73,7 +73,7 @@ public struct Clone: Sendable {
         config.hostname = name
         config.created = Timestamp.now()
         config.idRange = nil
-        config.onNetwork.leaveIdentity()
+        config.leaveNetworkIdentity()
         config.disk = now.disk
         config.diskWork = now.disk == nil ? DiskWork(.clone) : nil
         config.protected = false

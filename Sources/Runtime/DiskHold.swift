@@ -212,6 +212,7 @@ extension VPSConfig {
         idRange = now.idRange
         network = now.network
         interface = now.interface
+        interfaces = now.interfaces
         disk = now.disk
         created = now.created
         protected = now.protected

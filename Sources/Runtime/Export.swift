@@ -111,7 +111,7 @@ public struct Import: Sendable {
         // Under another name it is another one beside that which was exported, and not that one come back.
         if config.name != archive.config.name {
             config.addDue([.machine, .names])
-            config.onNetwork.leaveIdentity()
+            config.leaveNetworkIdentity()
         }
         config.created = Timestamp.now()
         config.ephemeral = false

@@ -8,6 +8,24 @@ extension Host {
         HostNetwork(
             root: root, isStandard: root == Host.standardRoot, settings: settings?.network ?? NetworkSettings())
     }
+
+    /// What a VPS's interfaces are to have becomes its own, and what those had that it has no more is given back.
+    /// - Returns: by the names of its ports; none for a VPS without an interface of ctr's.
+    func claimPorts(_ config: VPSConfig) throws(CtrError) -> [(name: String, network: ClaimedNetwork)] {
+        guard config.hasInterface || config.interfaces != nil else { return [] }
+        let network = try network(settings: .load())
+        try network.releaseOthers(than: config)
+        return try config.ports.map { (port) throws(CtrError) in
+            (port.name, try network.claim(port, durable: !config.ephemeral))
+        }
+    }
+
+    /// Makes the interfaces of a VPS whose first process, `pid`, executes nothing yet.
+    func attach(_ ports: [(name: String, network: ClaimedNetwork)], pid: Int32) throws(CtrError) {
+        if ports.isEmpty { return }
+        let network = try network(settings: .load())
+        for port in ports { try network.attach(port.name, port.network, pid: pid) }
+    }
 }
 
 /// What a VPS has on its network, for `show` and `stats`.
@@ -45,9 +63,10 @@ public struct NetworkDetails: Codable, Sendable, Equatable {
         }
     }
 
-    /// nil for a VPS without an interface of ctr's.
-    init?(_ config: VPSConfig, on host: Host) throws(CtrError) {
-        guard config.network.hasInterface, let status = try host.network().status(of: config.name) else { return nil }
+    /// nil where there is none yet.
+    /// - Parameter port: one of ``Model/VPSConfig/ports``.
+    fileprivate init?(_ port: VPSConfig, on host: Host) throws(CtrError) {
+        guard let status = try host.network().status(of: port.name) else { return nil }
         interface = status.interface
         mac = status.mac
         addresses = status.addresses
@@ -55,4 +74,49 @@ public struct NetworkDetails: Codable, Sendable, Equatable {
         received = status.counters.map { Traffic($0.received) }
         sent = status.counters.map { Traffic($0.sent) }
     }
+}
+
+/// One interface of a VPS.
+public struct InterfaceDetails: Codable, Sendable, Equatable {
+    /// Inside: `eth0`.
+    public var name: String
+    /// As `--net` has it: `nat`, `bridge=lan0`.
+    public var kind: String
+    public var network: NetworkDetails
+
+    private enum CodingKeys: CodingKey { case name, kind }
+
+    private init(name: String, kind: String, network: NetworkDetails) {
+        (self.name, self.kind, self.network) = (name, kind, network)
+    }
+
+    /// What the network is stands beside the name.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        name = try container.decode(String.self, forKey: .name)
+        kind = try container.decode(String.self, forKey: .kind)
+        network = try NetworkDetails(from: decoder)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        try network.encode(to: encoder)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(name, forKey: .name)
+        try container.encode(kind, forKey: .kind)
+    }
+
+    /// All of a VPS, eth0 first.
+    static func all(_ config: VPSConfig, on host: Host) throws(CtrError) -> [InterfaceDetails] {
+        var all: [InterfaceDetails] = []
+        for port in config.ports {
+            guard let network = try NetworkDetails(port, on: host) else { continue }
+            let name = HostNetwork.guestInterface(of: port.name)
+            all.append(InterfaceDetails(name: name, kind: port.network.text, network: network))
+        }
+        return all
+    }
+}
+
+extension [InterfaceDetails] {
+    var eth0: NetworkDetails? { first { $0.name == HostNetwork.guestInterface }?.network }
 }

@@ -7,7 +7,7 @@ internal import Model
 enum GuestRules {
     /// Before anything stands still.
     static func save(_ record: SuspendRecord, in unfinished: SharedFD, of name: String) throws(CtrError) {
-        guard record.config.network.hasInterface else { return }
+        guard record.config.hasInterface else { return }
         let status = try describing("packet filter of VPS \(name)", code: .failed) { () throws(SysError) in
             let file = SharedFD(
                 try unfinished.fd.open(CheckpointFiles.rules, [.writeOnly, .create, .exclusive], mode: 0o600))

@@ -64,6 +64,8 @@ struct MemorySnapshot {
                 "range of host ids"
             } else if record.config.network != config.network {
                 "network"
+            } else if !record.config.hasSamePorts(as: config) {
+                "set of interfaces"
             } else if record.config.template != config.template {
                 "template"
             } else {

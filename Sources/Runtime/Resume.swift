@@ -350,11 +350,10 @@ struct ResumeStep {
 
     /// Its first process is there, in a network namespace without anything.
     func setUpNetwork() throws(CtrError) {
-        guard let config = try files.state()?.config, config.network.hasInterface,
+        guard let config = try files.state()?.config, config.hasInterface,
             let pid = CurrentProcess.environment("CRTOOLS_INIT_PID").flatMap(Int32.init)
         else { return }
-        let network = try files.host.network(settings: .load())
-        try network.attach(config.name, network.claim(config, durable: true), pid: pid)
+        try files.host.attach(files.host.claimPorts(config), pid: pid)
         try GuestRules.load(into: pid, from: checkpoint(), of: files.name)
     }
 

@@ -72,7 +72,7 @@ public struct Unseal: Sendable {
         config.template = template
         config.created = Timestamp.now()
         config.addDue([.machine, .names])
-        config.onNetwork.leaveIdentity()
+        config.leaveNetworkIdentity()
         try config.check(sealed, host)
         try VPSPlace.create(config, on: host) { (place) throws(CtrError) in try place.makeDisk(config) }
         EventLog(host).append(.unsealed, vps: vps, detail: ["template": .text(template)])

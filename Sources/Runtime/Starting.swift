@@ -48,7 +48,7 @@ struct Starting {
     /// Whoever calls it clears up after a failure: cgroup and state may be there.
     consuming func started(streams: Streams) throws(CtrError) -> RunningVPS {
         let isolation = try Isolation(&config, place: place, cgroups: cgroups)
-        let network = try claimNetwork()
+        let ports = try place.files.host.claimPorts(config)
         // Before anything is on its disk: data without it would be nobody's.
         if isNew, !config.ephemeral { try place.settle(config) }
         let disk = template == nil ? nil : place.files.diskPath(config)
@@ -73,9 +73,7 @@ struct Starting {
         launch.disk = try attached?.mountRoot()
         let process = try launch.start()
         // While the child builds its side: its network namespace is there since it was cloned.
-        if let network {
-            try place.files.host.network(settings: .load()).attach(config.name, network, pid: process.handle.pid)
-        }
+        try place.files.host.attach(ports, pid: process.handle.pid)
         // Before that the process's root is still the host's: nobody may find it and enter.
         try process.waitUntilReady()
         var state = try state(process, cgroup: isolation.cgroup)
@@ -85,12 +83,6 @@ struct Starting {
         try process.execute()
         return RunningVPS(
             place: place, config: config, template: template, cgroup: isolation.cgroup, process: process, state: state)
-    }
-
-    /// Its addresses; nil for a VPS without an interface of ctr's.
-    private func claimNetwork() throws(CtrError) -> ClaimedNetwork? {
-        guard config.network.hasInterface else { return nil }
-        return try place.files.host.network(settings: .load()).claim(config, durable: !config.ephemeral)
     }
 
     /// The image goes with the VPS's last mount of it: nothing here needs to hold it.

@@ -12,6 +12,8 @@ public struct VPSStats: Codable, Sendable {
     public var rates: UsageRates?
     /// nil where it has no interface of its own.
     public var network: NetworkDetails?
+    /// All that it has, eth0, which is `network`, included.
+    public var interfaces: [InterfaceDetails] = []
 }
 
 /// What was used in a stretch of time.
@@ -101,7 +103,8 @@ public struct Stats: ~Copyable {
             if let seconds, let before = last?.usages[key] {
                 stats.rates = UsageRates(from: before, to: usage, seconds: seconds)
             }
-            stats.network = try NetworkDetails(state.config, on: host)
+            stats.interfaces = try InterfaceDetails.all(state.config, on: host)
+            stats.network = stats.interfaces.eth0
             usages[key] = usage
             reading.vps.append(stats)
         }

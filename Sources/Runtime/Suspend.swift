@@ -133,7 +133,7 @@ public struct Suspend: Sendable {
         options.hierarchies = plan.hierarchies
         options.keepRunning = keepRunning
         options.watched = plan.watched
-        options.withoutNetwork = plan.record.config.network.hasInterface
+        options.withoutNetwork = plan.record.config.hasInterface
         try GuestRules.save(plan.record, in: unfinished, of: name)
         options.script = try CheckpointScript.write(files, in: state)
         return options

@@ -112,9 +112,7 @@ final class VPSPlace {
             try place.write(VPSState.now(.creating, config))
             result = try disk(place)
             if config.userns == .auto { config.idRange = try Settings.load().makeIDPool().allocate(place.files.path) }
-            if config.network.hasInterface {
-                _ = try host.network(settings: .load()).claim(config, durable: true)
-            }
+            _ = try host.claimPorts(config)
             try place.settle(config)
             let all = place.files.all
             try describing("directory of VPS \(config.name)") { () throws(SysError) in try all.fd.sync() }

@@ -9,12 +9,18 @@ enum NetworkText {
             ("DROPPED", .right), ("SENT", .right), ("OF IPV6", .right), ("PACKETS", .right), ("DROPPED", .right),
         ])
         for vps in reading.vps {
-            let addresses = vps.network?.addresses.map(\.description).joined(separator: ",") ?? ""
-            table.add(
-                [vps.name.escaped, addresses.isEmpty ? " " : addresses] + cells(vps.network?.received)
-                    + cells(vps.network?.sent))
+            let name = vps.name.escaped
+            table.add(row(name, vps.network))
+            for further in vps.interfaces where further.name != "eth0" {
+                table.add(row("\(name)@\(further.name)", further.network))
+            }
         }
         return table.text
+    }
+
+    private static func row(_ name: String, _ network: NetworkDetails?) -> [String] {
+        let addresses = network?.addresses.map(\.description).joined(separator: ",") ?? ""
+        return [name, addresses.isEmpty ? " " : addresses] + cells(network?.received) + cells(network?.sent)
     }
 
     private static func cells(_ traffic: NetworkDetails.Traffic?) -> [String] {

@@ -121,7 +121,7 @@ extension OptionTable {
             OptionName("--net", value: true), OptionName("--ip", value: true), OptionName("--gateway", value: true),
             OptionName("--mac", value: true), OptionName("--publish", value: true),
             OptionName("--rate-in", value: true), OptionName("--rate-out", value: true),
-            OptionName("--nesting", value: false),
+            OptionName("--interface", value: true), OptionName("--nesting", value: false),
             OptionName("--no-nesting", value: false), OptionName("--stop-signal", value: true),
             OptionName("--profile", value: true), OptionName("--protect", value: false),
             OptionName("--no-protect", value: false),

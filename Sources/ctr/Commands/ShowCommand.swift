@@ -28,7 +28,7 @@ struct ShowCommand: Verb {
             try Output.json(details)
         } else {
             let facts = Self.life(details) + Self.command(details.config) + Self.limits(details)
-            try Output.print(Table.facts(facts + Self.system(details.config, details.network)))
+            try Output.print(Table.facts(facts + Self.system(details.config, details.network) + Self.further(details)))
         }
         return 0
     }
@@ -136,6 +136,21 @@ struct ShowCommand: Verb {
             ("on boot", config.onboot ? "yes, priority \(config.bootPriority)" : nil),
             ("protected", config.protected ? "yes" : nil),
         ]
+    }
+
+    /// Those beside eth0.
+    private static func further(_ details: VPSDetails) -> [(String, String?)] {
+        details.config.furtherInterfaces.flatMap { further in
+            let (name, own) = (further.name, further.interface)
+            let network = details.interfaces.first { $0.name == name }?.network
+            return [
+                (name, "bridge=\(further.bridge)"),
+                ("\(name) addresses", list(network?.addresses.map(\.description) ?? [])),
+                ("\(name) mac", network?.mac.description), ("\(name) received", traffic(network?.received)),
+                ("\(name) sent", traffic(network?.sent)), ("\(name) rate in", own.rateIn.map(bits)),
+                ("\(name) rate out", own.rateOut.map(bits)),
+            ]
+        }
     }
 
     private static func traffic(_ traffic: NetworkDetails.Traffic?) -> String? {

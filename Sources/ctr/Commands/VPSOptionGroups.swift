@@ -159,9 +159,16 @@ struct NetworkOptions: ParsableArguments {
     var rateIn: String?
     @Option(help: ArgumentHelp("Bits a second that it may send: 100M.", valueName: "rate"))
     var rateOut: String?
+    @Option(
+        help: ArgumentHelp(
+            "An interface beside eth0, eth1 to eth15 (repeat): eth1:bridge=NAME[,ip=ADDRESS/BITS][,gateway=ADDRESS][,mac=MAC]"
+                + "[,rate-in=RATE][,rate-out=RATE], or eth1:none to take it away.", valueName: "ethn:bridge=name[,...]"),
+        completion: .list(["eth1:bridge=", "eth1:none"]))
+    var interface: [String] = []
 
     var given: [GivenOption] {
-        option("--net", net) + option("--ip", ip) + option("--gateway", gateway) + option("--mac", mac)
+        option("--interface", interface) + option("--net", net) + option("--ip", ip) + option("--gateway", gateway)
+            + option("--mac", mac)
             + option("--publish", publish) + option("--rate-in", rateIn) + option("--rate-out", rateOut)
     }
 }
