@@ -21,6 +21,7 @@ public struct Profile: Sendable, Equatable {
     static let repeatable: Set<String> = [
         "ssh-key", "dns", "label", "env", "mount", "device", "cap-add", "cap-drop", "ulimit", "io-read-bps",
         "io-write-bps", "io-read-iops", "io-write-iops", "ip", "gateway", "publish",
+        "interface",
     ]
     static let single: Set<String> = [
         "hostname", "domain", "password-hash", "timezone", "description", "init", "restart", "boot-priority", "cpus",

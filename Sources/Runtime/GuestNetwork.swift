@@ -106,14 +106,14 @@ public struct InterfaceDetails: Codable, Sendable, Equatable {
     }
 
     /// All of a VPS, eth0 first.
-    static func all(_ config: VPSConfig, on host: Host) throws(CtrError) -> [InterfaceDetails] {
+    static func all(_ config: VPSConfig, on host: Host) throws(CtrError) -> [InterfaceDetails]? {
         var all: [InterfaceDetails] = []
         for port in config.ports {
             guard let network = try NetworkDetails(port, on: host) else { continue }
             let name = HostNetwork.guestInterface(of: port.name)
             all.append(InterfaceDetails(name: name, kind: port.network.text, network: network))
         }
-        return all
+        return all.isEmpty ? nil : all
     }
 }
 

@@ -12,8 +12,8 @@ public struct VPSDetails: Codable, Sendable {
     public var usage: CgroupUsage?
     /// nil where it has no interface of its own.
     public var network: NetworkDetails?
-    /// All that it has, eth0, which is `network`, included.
-    public var interfaces: [InterfaceDetails] = []
+    /// All that it has, eth0, which is `network`, included; nil where it has none.
+    public var interfaces: [InterfaceDetails]?
 }
 
 /// `ctr show`.
@@ -30,7 +30,7 @@ public enum Show {
             if let cgroup = state.cgroup { details.usage = try Cgroup.openWhatIsThere(cgroup).usage() }
         }
         details.interfaces = try InterfaceDetails.all(details.state?.config ?? config, on: host)
-        details.network = details.interfaces.eth0
+        details.network = details.interfaces?.eth0
         if let directory = try files.directory() {
             details.lastRun = try VPSFiles.read("last.json", in: directory, of: name)
         }

@@ -12,8 +12,8 @@ public struct VPSStats: Codable, Sendable {
     public var rates: UsageRates?
     /// nil where it has no interface of its own.
     public var network: NetworkDetails?
-    /// All that it has, eth0, which is `network`, included.
-    public var interfaces: [InterfaceDetails] = []
+    /// All that it has, eth0, which is `network`, included; nil where it has none.
+    public var interfaces: [InterfaceDetails]?
 }
 
 /// What was used in a stretch of time.
@@ -104,7 +104,7 @@ public struct Stats: ~Copyable {
                 stats.rates = UsageRates(from: before, to: usage, seconds: seconds)
             }
             stats.interfaces = try InterfaceDetails.all(state.config, on: host)
-            stats.network = stats.interfaces.eth0
+            stats.network = stats.interfaces?.eth0
             usages[key] = usage
             reading.vps.append(stats)
         }

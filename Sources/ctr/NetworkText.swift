@@ -11,7 +11,7 @@ enum NetworkText {
         for vps in reading.vps {
             let name = vps.name.escaped
             table.add(row(name, vps.network))
-            for further in vps.interfaces where further.name != "eth0" {
+            for further in vps.interfaces ?? [] where further.name != "eth0" {
                 table.add(row("\(name)@\(further.name)", further.network))
             }
         }

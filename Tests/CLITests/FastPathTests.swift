@@ -86,6 +86,7 @@ import Testing
         "--device": "/dev/fuse", "--cap-add": "SYS_TIME,NET_RAW", "--cap-drop": "MKNOD", "--seccomp": "unconfined",
         "--userns": "host", "--net": "host", "--ip": "10.0.0.7", "--gateway": "10.0.0.1",
         "--mac": "02:00:00:00:00:07", "--publish": "80:8080", "--rate-in": "100M", "--rate-out": "1G",
+        "--interface": "eth1:bridge=lan0,ip=10.0.0.7/24",
         "--stop-signal": "SIGRTMIN+3", "--profile": "small", "--root": "/r",
         "--state": "/s",
     ]

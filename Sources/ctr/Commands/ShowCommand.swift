@@ -142,7 +142,7 @@ struct ShowCommand: Verb {
     private static func further(_ details: VPSDetails) -> [(String, String?)] {
         details.config.furtherInterfaces.flatMap { further in
             let (name, own) = (further.name, further.interface)
-            let network = details.interfaces.first { $0.name == name }?.network
+            let network = details.interfaces?.first { $0.name == name }?.network
             return [
                 (name, "bridge=\(further.bridge)"),
                 ("\(name) addresses", list(network?.addresses.map(\.description) ?? [])),
