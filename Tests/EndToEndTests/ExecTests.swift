@@ -25,7 +25,8 @@ import Testing
     /// On cgroup v2 no process may be born in a cgroup that shares controllers out; systemd makes its own one while it begins.
     @Test(
         .enabled(
-            if: (try? open("/sys/fs/cgroup/cgroup.controllers", [.readOnly])) != nil, "no cgroup v2 with all controllers"))
+            if: (try? open("/sys/fs/cgroup/cgroup.controllers", [.readOnly])) != nil,
+            "no cgroup v2 with all controllers"))
     func theGuestTurnsItsCgroupIntoAnInnerNode() throws {
         try Fixture.with { (f) throws in
             let toggle = """

@@ -256,6 +256,10 @@ struct HibernateInsideTests {
         ("mkdir ANSWER", false), ("mkfifo ANSWER", false), ("touch ANSWER; mount --bind /tmp/victim ANSWER", false),
         ("touch ANSWER; mount --bind /proc/sys/kernel/core_pattern ANSWER", false),
         ("rm -r /run/host/*; mount --bind /tmp /run/host; touch ANSWER; mkfifo /run/host/hibernate", false),
+        (
+            "cd /tmp; mount -t tmpfs none /mnt; mkdir /mnt/u /mnt/w; touch ANSWER; "
+                + "mount -t overlay -o lowerdir=/run,upperdir=/mnt/u,workdir=/mnt/w,userxattr none /run", false
+        ),
     ]) func theAnswerHarmsNothing(make: String, isTold: Bool) throws {
         try Fixture.withServers { (f) throws in
             let n = try started(f, "--disk", "256M")
