@@ -194,6 +194,33 @@ import Testing
         }
     }
 
+    /// A reboot inside, a snapshot gone back to and a hibernation change nothing of it; what is imported begins at zero.
+    @Test(
+        .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")),
+        .enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? ""))) func overItsLife() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    "$CTR" create $N-a --template minimal --disk 256M --net nat >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    talk $N-a 1000; p=$(pid $N-a); "$CTR" exec $N-a reboot; gone kill -0 $p
+                    until [ "$("$CTR" list -q --state running)" = $N-a ] && [ $(pid $N-a) != $p ]; do sleep 0.1; done
+                    near $(sent $N-a ipv4) 128000 rebooted
+                    talk $N-a 1000; "$CTR" snapshot create $N-a one >/dev/null; talk $N-a 1000; near $(sent $N-a ipv4) 384000 snapshot
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; "$CTR" snapshot revert $N-a one >/dev/null
+                    near $(sent $N-a ipv4) 384000 reverted
+                    "$CTR" start $N-a >/dev/null; talk $N-a 1000; "$CTR" hibernate $N-a >/dev/null; near $(sent $N-a ipv4) 512000 hibernated
+                    "$CTR" start $N-a >/dev/null; talk $N-a 1000; near $(sent $N-a ipv4) 640000 resumed
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; "$CTR" export $N-a a.tar >/dev/null; near $(sent $N-a ipv4) 640000 exported
+                    "$CTR" import a.tar --name $N-b >/dev/null; "$CTR" start $N-b >/dev/null; near $(sent $N-b ipv4) 0 imported
+                    "$CTR" destroy --force $N-a $N-b >/dev/null; ls root/network
+                    """)
+            #expect(
+                run.lines == [
+                    "rebooted", "snapshot", "reverted", "hibernated", "resumed", "exported", "imported", "plan",
+                ], "\(run.both)")
+        }
+    }
+
     /// As a whole: suspend takes the interface away, resume makes another.
     @Test(.enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? ""))) func overASuspend() throws {
         try Fixture.with { (f) throws in
