@@ -13,7 +13,7 @@ import Testing
         P
         talk() { V $1 python3 talk.py $2; }
         # Beside a few packets of the kernel's own: neighbours, routers.
-        near() { [ $1 -ge $2 ] && [ $1 -le $(($2 + 3000)) ] && echo "$3" || echo "$3: $1, not $2"; }
+        near() { [ $1 -ge $2 ] && [ $1 -le $(($2 + 6000)) ] && echo "$3" || echo "$3: $1, not $2"; }
 
         """
 
@@ -197,7 +197,8 @@ import Testing
     /// A reboot inside, a snapshot gone back to and a hibernation change nothing of it; what is imported begins at zero.
     @Test(
         .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")),
-        .enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? ""))) func overItsLife() throws {
+        .enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? ""))) func overItsLife() throws
+    {
         try Fixture.with { (f) throws in
             let run = try f.host(
                 Self.tools + """
