@@ -85,12 +85,15 @@ public struct CRIU: Sendable {
     ///   - environment: beside the tools' usual one.
     ///   - handed: open files that it finds as descriptors 3, 4 and so on.
     ///   - endsWithUs: the caller has one thread.
-    ///   - watch: called ten times a second meanwhile.
+    ///   - watch: called a hundred times a second meanwhile, with a number that counts up.
     /// - Returns: how it ended; if not well, ``CRIULog`` knows why.
+    /// - Throws: what `watch` throws, by which it is killed.
     func run(
-        _ words: [String], environment: [String], handed: [SharedFD], endsWithUs: Bool, watch: (() -> Void)? = nil
+        _ words: [String], environment: [String], handed: [SharedFD], endsWithUs: Bool,
+        watch: ((Int) throws(CtrError) -> Void)? = nil
     ) throws(CtrError) -> ToolProcess.Status {
-        try describing("criu: \(path.escaped)", code: .failed) { () throws(SysError) in
+        var reason: CtrError?
+        let status = try describing("criu: \(path.escaped)", code: .failed) { () throws(SysError) in
             let (words, environment) = (command.dropFirst() + words, ToolProcess.cleanEnvironment + environment)
             if endsWithUs {
                 return try BoundTool(command[0], Array(words), environment: environment, handed: handed).wait()
@@ -98,9 +101,19 @@ public struct CRIU: Sendable {
             let tool = try ToolProcess(
                 command[0], Array(words), environment: environment, stdout: .null, stderr: .null, others: handed)
             if let watch, let handle = try? ProcessHandle(pid: tool.pid) {
-                while (try? handle.waitForEnd(milliseconds: 100)) == false { watch() }
+                var turn = 0
+                while (try? handle.waitForEnd(milliseconds: 10)) == false {
+                    do throws(CtrError) { try watch(turn) } catch {
+                        reason = error
+                        try handle.signal(Signal.kill)
+                        break
+                    }
+                    turn += 1
+                }
             }
             return try tool.wait()
         }
+        if let reason, !status.succeeded { throw reason }
+        return status
     }
 }

@@ -109,13 +109,18 @@ extension CRIU {
     /// - Parameters:
     ///   - held: kept open by criu, for as long as it works: a lock.
     ///   - progress: bytes of memory written so far, ten times a second.
-    /// - Throws: `failed` with the reason; the tree runs on.
+    ///   - check: a hundred times a second; what it throws ends the work.
+    /// - Throws: `failed` with the reason, or what `check` throws; the tree runs on.
     public func dump(
-        _ options: DumpOptions, environment: [String], held: SharedFD, progress: @escaping (Int64) -> Void = { _ in }
+        _ options: DumpOptions, environment: [String], held: SharedFD, progress: @escaping (Int64) -> Void = { _ in },
+        check: @escaping () throws(CtrError) -> Void = {}
     ) throws(CtrError) {
         let status = try run(
             options.words, environment: environment, handed: [held, options.images], endsWithUs: false
-        ) { if let written = try? CRIU.memory(in: options.images) { progress(written) } }
+        ) { (turn) throws(CtrError) in
+            try check()
+            if turn % 10 == 9, let written = try? CRIU.memory(in: options.images) { progress(written) }
+        }
         if !status.succeeded { throw CRIULog.failure("\(options.work)/\(DumpOptions.log)", status) }
     }
 

@@ -48,6 +48,15 @@ public enum ProcFiles {
     /// What a process does with a signal.
     public enum Disposition: Sendable { case standard, ignored, handled }
 
+    /// The id of the mount that an open file lies on, as mountinfo has it: see proc_pid_fdinfo(5).
+    /// - Returns: nil where the file is not open.
+    public static func mountID(of pid: Int32, descriptor: Int32) -> Int? {
+        guard let info = try? open("/proc/\(pid)/fdinfo/\(descriptor)", [.readOnly]).read(upTo: 4096),
+            let line = info.split(separator: 10).first(where: { $0.starts(with: "mnt_id:".utf8) })
+        else { return nil }
+        return Int(String(decoding: line.dropFirst(7).filter { $0 != 9 && $0 != 32 }, as: UTF8.self))
+    }
+
     /// Whether a process handles a signal, ignores it, or leaves it to its default action. One that blocks it (to
     /// read it from a descriptor) or waits in sigtimedwait(2) counts as handling it.
     public static func disposition(of pid: Int32, _ signal: Int32) throws(SysError) -> Disposition {

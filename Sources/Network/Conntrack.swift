@@ -92,6 +92,9 @@ extension NetlinkBatch {
 }
 
 extension NetlinkSocket {
+    /// - Throws: where the kernel tells nothing of conversations.
+    func requireConversations() throws(CtrError) { _ = try conversations(withUDP: 53, six: false) }
+
     /// All conversations by UDP where somebody asked this port.
     fileprivate func conversations(withUDP port: UInt16, six: Bool) throws(CtrError) -> [Conversation] {
         let batch = NetlinkBatch()

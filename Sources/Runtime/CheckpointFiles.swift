@@ -100,3 +100,13 @@ extension SuspendRecord {
         bootID == state.bootID && pid == state.pid && startTime == state.startTime
     }
 }
+
+extension VPSFiles {
+    /// Whether a checkpoint of it is being written, or was by one that has been killed.
+    /// - Parameter all: the directory of all VPSs.
+    func isBeingWrittenDown(below all: SharedFD) -> Bool {
+        [CheckpointFiles.unfinished, CheckpointFiles.hibernating].contains { leftover in
+            (try? all.fd.status(of: "\(name)/\(leftover)")) != nil
+        }
+    }
+}

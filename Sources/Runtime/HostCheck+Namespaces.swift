@@ -19,10 +19,10 @@ extension HostCheck {
         }
         section.add(
             "network", Probe(namespaces: .network).run { .yes() },
-            cost: "--net none, the default, can't work: VPSs run with --net host only and share the host's network")
+            cost: "only --net host can work: VPSs share the host's network")
         section.add(
             "loopback interface", loopback(bench),
-            cost: "--net none, the default, can't work: no address 127.0.0.1 inside; use --net host")
+            cost: "only --net host can work: no address 127.0.0.1 inside else")
         section.add(
             "user", Probe(namespaces: .user).run { .yes() },
             cost: "--userns auto, the default, can't work: only --userns host, where the guest's root is the host's")

@@ -1,3 +1,4 @@
+internal import Checkpoint
 internal import Kernel
 internal import Model
 
@@ -9,9 +10,6 @@ enum HostPath {
     static let asks = "hibernate"
     /// An empty file, made by whoever has asked.
     static let answer = "hibernate.answer"
-    /// The file system of /run, as statfs(2) has it.
-    private static let tmpfs: UInt64 = 0x0102_1994
-
     /// A file, for its status alone; nil where there is none.
     /// - Parameter pid: of a process that the caller knows to be a VPS's first (by a pidfd that it looks at afterwards).
     /// - Throws: ENOENT or ESRCH when the process has ended.
@@ -31,10 +29,19 @@ enum HostPath {
         { return nil }
     }
 
+    /// By what the kernel knows of its mount: another file system might be one of the guest's own programs, and answer nothing
+    /// that it is asked.
+    private static func isOnTmpfs(_ file: SharedFD, of pid: Int32) -> Bool {
+        guard let mount = ProcFiles.mountID(of: CurrentProcess.pid, descriptor: file.fd.rawValue),
+            let known = try? MountInfo.of(pid)
+        else { return false }
+        return known.contains { $0.id == mount && $0.type == "tmpfs" }
+    }
+
     /// The fifo of a VPS that runs already; nil where it has none, or one of another kind.
     static func asks(of state: VPSState) -> SharedFD? {
         guard state.config.disk != nil, state.ready != .started,
-            let found = try? find(asks, of: state.pid, resolve: [.noCrossDevice]),
+            let found = try? find(asks, of: state.pid, resolve: [.noCrossDevice]), isOnTmpfs(found, of: state.pid),
             (try? found.fd.status().type) == .fifo,
             let fifo = try? SharedFD(open(found.fd.procPath, [.readWrite, .nonBlocking]))
         else { return nil }
@@ -50,12 +57,11 @@ enum HostPath {
         do throws(SysError) {
             let first = try ProcessHandle(pid: run.pid)
             guard try ProcFiles.startTime(of: run.pid) == run.startTime,
-                let found = try find(answer, of: run.pid, resolve: [.noCrossDevice]), !first.hasEnded
+                let found = try find(answer, of: run.pid, resolve: [.noCrossDevice]), !first.hasEnded,
+                isOnTmpfs(found, of: run.pid)
             else { return }
             let status = try found.fd.status()
-            guard status.type == .regular, status.size == 0, try found.fd.fileSystemStatus().magic == tmpfs else {
-                return
-            }
+            guard status.type == .regular, status.size == 0 else { return }
             let file = try open(found.fd.procPath, [.writeOnly, .nonBlocking, .noControllingTerminal])
             _ = try file.write(Array("\(text.escaped)\n".utf8))
         } catch {

@@ -209,14 +209,18 @@ public final class SpaceGuard {
 
     /// One that another verb is at work on, for as long as that may take: it stands still and its state does not say so.
     /// Whoever has the lock next mends that, see ``Recovery/takeBackHalfDone(_:_:)``.
+    ///
+    /// One that is being written down is not held: its processes stand still anyway, and criu would wait for ever for what it
+    /// has them do.
     private func holdAtWork(_ files: VPSFiles) throws(CtrError) {
+        if files.isBeingWrittenDown(below: all) { return }
         guard let place = try files.stateDirectory(), let state = try files.state(), state.status == .running,
             let record = state.cgroup, !StopIntent.isRecorded(place)
         else { return }
         let cgroup = try Cgroup.open(record)
         try cgroup.beginFreeze()
         // `stop` looks at the space itself, and a frozen process of cgroup v1 does not even take SIGKILL.
-        if StopIntent.isRecorded(place) { try cgroup.thaw() }
+        if StopIntent.isRecorded(place) || files.isBeingWrittenDown(below: all) { try cgroup.thaw() }
     }
 
     private func letGo(_ files: VPSFiles) throws(CtrError) -> Bool {

@@ -175,7 +175,12 @@ public struct Suspend: Sendable {
         }
         _ = CheckpointStep.takeFailure(state)
         do throws(CtrError) {
-            try criu.dump(options, environment: Settings.variables, held: lock.directory, progress: progress)
+            try criu.dump(
+                options, environment: Settings.variables, held: lock.directory, progress: progress,
+                check: { () throws(CtrError) in
+                    // The guard can't make criu stand still, and the disk's file system would fail on a full host.
+                    if onDisk { try SpaceReserve.keep("\(verb) \(name)", half: true, files.host) }
+                })
         } catch {
             CheckpointScript.cancel(in: state)
             let reason = CheckpointStep.takeFailure(state)
@@ -188,8 +193,9 @@ public struct Suspend: Sendable {
             }
             sweep(files, lock)
             let prefix = "\(verb) \(name): "
-            let why = reason.map { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.count)) : $0 }
-            throw CtrError(.failed, "\(prefix)\(why ?? error.message); \(fate)")
+            let why = reason ?? error.message
+            throw CtrError(
+                .failed, "\(prefix)\(why.hasPrefix(prefix) ? String(why.dropFirst(prefix.count)) : why); \(fate)")
         }
         CheckpointScript.cancel(in: state)
     }

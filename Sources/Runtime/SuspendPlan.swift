@@ -81,14 +81,9 @@ struct SuspendPlan {
             record.output = target
         }
         guard let input = try? open("/proc/\(pid)/fd/0", [.path]), let status = try? input.status(),
-            status.node == DeviceNumber(major: 1, minor: 3),
-            let info = try? open("/proc/\(pid)/fdinfo/0", [.readOnly]).read(upTo: 4096)
+            status.node == DeviceNumber(major: 1, minor: 3), let mount = ProcFiles.mountID(of: pid, descriptor: 0),
+            try !MountInfo.of(pid).contains(where: { $0.id == mount })
         else { return }
-        let line = info.split(separator: 10).first { $0.starts(with: "mnt_id:".utf8) }
-        let number = line.map { String(decoding: $0.dropFirst(7).filter { $0 != 9 && $0 != 32 }, as: UTF8.self) }
-        guard let mount = number.flatMap({ Int($0) }), try !MountInfo.of(pid).contains(where: { $0.id == mount }) else {
-            return
-        }
         let key = "file[\(String(mount, radix: 16)):\(String(status.inode, radix: 16))]"
         record.input = key
         externals.append(External(dump: key, key: key))

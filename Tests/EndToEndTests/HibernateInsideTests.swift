@@ -98,6 +98,25 @@ struct HibernateInsideTests {
         }
     }
 
+    /// Both go on when it is started again; where the second one came too late for the first hibernation, it is hibernated anew.
+    @Test func twoAskAtTheSameTime() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try started(f, "--disk", "256M")
+            let both = ["one", "two"].map {
+                "{ \(Self.tool) >/root/\($0).new 2>&1; echo \"status $?\" >>/root/\($0).new; mv /root/\($0).new /root/\($0); } &\n"
+            }
+            try inside(f, n, both.joined() + "wait\n")
+            try isOff(f, n)
+            try f.ctr("start", n).succeeds()
+            let areDone = try until(120) {
+                if try f.state(n) == "hibernated" { try f.ctr("start", n).succeeds() }
+                return try f.ctr("exec", n, "--", "ls", "/root/one", "/root/two").status == 0
+            }
+            #expect(areDone)
+            for word in ["one", "two"] { #expect(try outcome(f, n, of: word) == "status 0\n") }
+        }
+    }
+
     /// Its processes hold the fifo open, and there are words in it, when they are written down.
     @Test func withTheFIFOInUse() throws {
         try Fixture.withServers { (f) throws in
@@ -256,6 +275,10 @@ struct HibernateInsideTests {
         ("mkdir ANSWER", false), ("mkfifo ANSWER", false), ("touch ANSWER; mount --bind /tmp/victim ANSWER", false),
         ("touch ANSWER; mount --bind /proc/sys/kernel/core_pattern ANSWER", false),
         ("rm -r /run/host/*; mount --bind /tmp /run/host; touch ANSWER; mkfifo /run/host/hibernate", false),
+        (
+            "cd /tmp; mount -t tmpfs none /mnt; mkdir /mnt/u /mnt/w; touch ANSWER; "
+                + "mount -t overlay -o lowerdir=/run,upperdir=/mnt/u,workdir=/mnt/w,userxattr none /run", false
+        ),
     ]) func theAnswerHarmsNothing(make: String, isTold: Bool) throws {
         try Fixture.withServers { (f) throws in
             let n = try started(f, "--disk", "256M")

@@ -308,7 +308,7 @@ import Testing
                 cat > hear.py <<'P'
                 import socket, struct, sys, time
                 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind((sys.argv[1], 0))
-                open(sys.argv[2], "w").close(); s.settimeout(60); wanted = set(sys.argv[3:]); end = time.time() + 60
+                open(sys.argv[2], "w").close(); s.settimeout(600); wanted = set(sys.argv[3:]); end = time.time() + 600
                 def whole(b):
                     t = 0
                     for i in range(0, len(b), 2): t += b[i] << 8 | b[i + 1]
@@ -330,7 +330,7 @@ import Testing
                 if [ $net != routed ]; then ip addr flush dev up0; ip link set up0 master lan0; bits=/24; six=/64; fi
                 C python3 hear.py up1 ready 192.0.2.50 2001:db8::50 > heard & h=$!
                 until [ -e ready ]; do sleep 0.05; done
-                "$CTR" run -d --name $N-a --net $net --ip 192.0.2.50$bits --ip 2001:db8::50$six minimal sleep 60 >/dev/null
+                "$CTR" run -d --name $N-a --net $net --ip 192.0.2.50$bits --ip 2001:db8::50$six minimal sleep 1000 >/dev/null
                 wait $h; sort heard; "$CTR" destroy --force $N-a >/dev/null
                 """)
             #expect(run.lines == ["192.0.2.50", "2001:db8::50"], "\(run.both)")

@@ -13,7 +13,7 @@ import Testing
         P
         talk() { V $1 python3 talk.py $2; }
         # Beside a few packets of the kernel's own: neighbours, routers.
-        near() { [ $1 -ge $2 ] && [ $1 -le $(($2 + 3000)) ] && echo "$3" || echo "$3: $1, not $2"; }
+        near() { [ $1 -ge $2 ] && [ $1 -le $(($2 + 6000)) ] && echo "$3" || echo "$3: $1, not $2"; }
 
         """
 
@@ -191,6 +191,34 @@ import Testing
                     "$CTR" destroy --force $N-a $N-b $N-c >/dev/null 2>&1; ls root/network
                     """, timeout: 300)
             #expect(run.lines == ["sendto", "symlinkat", "unlinkat", "plan"], "\(run.both)")
+        }
+    }
+
+    /// A reboot inside, a snapshot gone back to and a hibernation change nothing of it; what is imported begins at zero.
+    @Test(
+        .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")),
+        .enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? ""))) func overItsLife() throws
+    {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    "$CTR" create $N-a --template minimal --disk 256M --net nat >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    talk $N-a 1000; p=$(pid $N-a); "$CTR" exec $N-a reboot; gone kill -0 $p
+                    until [ "$("$CTR" list -q --state running)" = $N-a ] && [ $(pid $N-a) != $p ]; do sleep 0.1; done
+                    near $(sent $N-a ipv4) 128000 rebooted
+                    talk $N-a 1000; "$CTR" snapshot create $N-a one >/dev/null; talk $N-a 1000; near $(sent $N-a ipv4) 384000 snapshot
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; "$CTR" snapshot revert $N-a one >/dev/null
+                    near $(sent $N-a ipv4) 384000 reverted
+                    "$CTR" start $N-a >/dev/null; talk $N-a 1000; "$CTR" hibernate $N-a >/dev/null; near $(sent $N-a ipv4) 512000 hibernated
+                    "$CTR" start $N-a >/dev/null; talk $N-a 1000; near $(sent $N-a ipv4) 640000 resumed
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; "$CTR" export $N-a a.tar >/dev/null; near $(sent $N-a ipv4) 640000 exported
+                    "$CTR" import a.tar --name $N-b >/dev/null; "$CTR" start $N-b >/dev/null; near $(sent $N-b ipv4) 0 imported
+                    "$CTR" destroy --force $N-a $N-b >/dev/null; ls root/network
+                    """)
+            #expect(
+                run.lines == [
+                    "rebooted", "snapshot", "reverted", "hibernated", "resumed", "exported", "imported", "plan",
+                ], "\(run.both)")
         }
     }
 

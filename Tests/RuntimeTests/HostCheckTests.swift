@@ -55,7 +55,12 @@ import Testing
             "loop devices", "btrfs", "mkfs.btrfs",
         ].map { "storage: \($0)" }
         + ["process numbers", "terminals", "inotify instances", "boot id"].map { "kernel settings: \($0)" }
-        + ["nft", "forwarding of IPv4", "forwarding of IPv6"].map { "network: \($0)" }
+        + [
+            "nft", "forwarding of IPv4", "forwarding of IPv6", "pairs of interfaces", "bridges", "packet filter",
+            "translation of addresses", "packet filter of bridges", "rules of VPSs", "token bucket",
+            "list of connections",
+            "table of neighbours",
+        ].map { "network: \($0)" }
         + ["view from inside: lxcfs"]
         + ["mmdebstrap", "apt-get", "dpkg-deb", "tar", "gzip", "xz", "zstd"].map { "tools for templates: \($0)" }
         + ["suspend: criu"]
