@@ -60,12 +60,12 @@ import Testing
                 while d := c.recv(99): c.sendall(d)
                 P
                 V $N-a python3 echo.py & until [ -e serving ]; do sleep 0.02; done
-                C python3 talk.py & talk=$!; until [ -e talking ]; do sleep 0.02; done
+                C python3 talk.py > talked & talk=$!; until [ -e talking ]; do sleep 0.02; done
                 "$CTR" set $N-a --unset ip --ip 192.0.2.50 --ip 192.0.2.60 --ip 2001:db8::60; echo "status $?"
                 reach 192.0.2.50 192.0.2.51 192.0.2.60 2001:db8::60
                 "$CTR" set $N-a --ip 192.0.2.2 --ip 192.0.2.1; echo "status $?"; reach 192.0.2.60 192.0.2.2
                 "$CTR" set $N-a --unset ip=192.0.2.60; echo "status $?"; reach 192.0.2.60 2001:db8::60
-                wait $talk
+                wait $talk; cat talked
                 "$CTR" --json show $N-a | grep -o '"192.0.2.[0-9]*"' | sort -u
                 "$CTR" destroy --force $N-a >/dev/null; ip neigh show proxy; ip -6 neigh show proxy; ip route | grep 192.0.2.5; ls root/network
                 """)
