@@ -7,8 +7,8 @@ import Testing
         for n in 0 1; do
             ip link add lan$n type bridge; ip link set lan$n up; ip addr add 10.7.$n.1/24 dev lan$n; ip -6 addr add fd07:$n::1/64 dev lan$n nodad
         done
-        reach() { for a; do for _ in 1 2 3 4 5; do ping -c1 -W1 $a >/dev/null 2>&1 && echo $a && break; done; done; }
-        silent() { ping -c2 -W1 $1 >/dev/null 2>&1 || echo "no $1"; }
+        reach() { for a; do for _ in 1 2 3 4 5; do busybox ping -c1 -W1 $a >/dev/null 2>&1 && echo $a && break; done; done; }
+        silent() { busybox ping -c2 -W1 $1 >/dev/null 2>&1 || echo "no $1"; }
         links() { ip -o link show type veth | grep -c 'alias ctr '; }
         about() { "$CTR" --json show $1 | python3 -c 'import json,sys; i = json.load(sys.stdin)["interfaces"]; print(eval(sys.argv[1]))' "$2"; }
         one='--interface eth1:bridge=lan1,ip=10.7.1.5/24,ip=fd07:1::5/64'
@@ -29,7 +29,7 @@ import Testing
                     # While it runs.
                     "$CTR" set $N-a --interface eth1:bridge=lan1,ip=10.7.1.6/24; echo "status $?"; reach 10.7.1.6 10.7.0.5; silent 10.7.1.5
                     "$CTR" restart --timeout 0 $N-a >/dev/null; reach 10.7.0.5 10.7.1.6
-                    "$CTR" stop --timeout 0 $N-a >/dev/null; gone test $(links) = 0; links
+                    "$CTR" stop --timeout 0 $N-a >/dev/null; for _ in $(seq 100); do [ "$(links)" = 0 ] && break; sleep 0.05; done; links
                     "$CTR" rename $N-a $N-b >/dev/null; "$CTR" start $N-b >/dev/null; reach 10.7.1.6
                     "$CTR" clone $N-b $N-c --ip 10.7.0.7/24 >/dev/null; "$CTR" start $N-c >/dev/null; reach 10.7.0.7; about $N-c '[x["addresses"] for x in i]'
                     "$CTR" destroy --force $N-c >/dev/null
@@ -55,9 +55,9 @@ import Testing
                     "$CTR" create $N-a --template minimal --net nat --interface eth1:bridge=lan9,ip=10.7.9.5/24 --init 'sleep 600' >/dev/null || exit 1
                     "$CTR" start $N-a 2>&1 | grep -o 'eth1:bridge=lan9: no interface of this name'; links; "$CTR" list -o name,state | tail -1 | grep -o stopped
                     ip link add lan9 type bridge; ip link set lan9 up; ip addr add 10.7.9.1/24 dev lan9
-                    "$CTR" start $N-a >/dev/null; reach 10.7.9.5; V $N-a ping -c1 -W2 192.0.2.2 >/dev/null && echo out
+                    "$CTR" start $N-a >/dev/null; reach 10.7.9.5; V $N-a busybox ping -c1 -W2 192.0.2.2 >/dev/null && echo out
                     "$CTR" create $N-b --template minimal --interface eth1:bridge=lan9,ip=10.7.9.5/24 2>&1 | grep -o "has 10.7.9.5"
-                    "$CTR" run --rm --net none $one minimal true; echo "status $?"
+                    "$CTR" run --net none $one minimal true; echo "status $?"
                     for wrong in eth0:bridge=lan0 eth1:nat eth16:bridge=lan0 eth1:bridge=lan0,ip=x eth1; do
                         "$CTR" create $N-x --template minimal --interface $wrong >/dev/null 2>&1; echo $?
                     done
