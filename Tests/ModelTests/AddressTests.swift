@@ -104,4 +104,60 @@ import Testing
         try options.set("--rate-out", "1.5G")
         #expect(options.interface.rateIn == 12_500_000 && options.interface.rateOut == 187_500_000)
     }
+
+    // MARK: further interfaces
+
+    private func config(_ net: String, _ options: (String, String)...) throws -> VPSConfig {
+        var all = VPSOptions()
+        try all.set("--net", net)
+        for (option, value) in options { try all.set(option, value) }
+        var config = VPSConfig(name: "a", template: "t", created: "", args: ["true"])
+        config.network = all.network!
+        config.onNetwork = all.interface
+        config.furtherInterfaces = all.interfaces.compactMap(\.interface)
+        try config.checkNetwork()
+        return config
+    }
+
+    @Test func furtherInterfacesArePortsOfTheirOwn() throws {
+        let text = "eth1:bridge=br0,ip=10.0.0.7/24,ip=fd00::7/64,mac=02:00:00:00:00:01,rate-in=8000,rate-out=16000"
+        let config = try config("nat", ("--interface", "eth2:bridge=br1"), ("--interface", text))
+        #expect(config.furtherInterfaces.map(\.text).contains(text))
+        #expect(Set(config.ports.map(\.name)) == ["a", "a@eth1", "a@eth2"])
+        let port = try #require(config.ports.first { $0.name == "a@eth1" })
+        #expect(port.network == .bridge("br0") && port.onNetwork.addresses.count == 2 && port.onNetwork.rateIn == 1000)
+        #expect(try self.config("none", ("--interface", "eth1:bridge=br0")).ports.map(\.name) == ["a@eth1"])
+    }
+
+    @Test(arguments: [
+        "", "eth1", "eth1:", "eth0:bridge=br0", "eth16:bridge=br0", "lan:bridge=br0", "eth1:nat", "eth1:routed",
+        "eth1:host",
+        "eth1:bridge=", "eth1:bridge=a b", "eth1:bridge=br0,", "eth1:bridge=br0,ip", "eth1:bridge=br0,ip=x",
+        "eth1:bridge=br0,publish=1:1", "eth1:bridge=br0,mac=01:00:00:00:00:01", "eth1:bridge=br0,rate-in=0",
+        "eth1:bridge=br0,rate-in=1M,rate-in=2M", "eth1:none,ip=10.0.0.7/24",
+    ])
+    func whatIsNoFurtherInterfaceIsRefused(_ text: String) {
+        var options = VPSOptions()
+        let error = #expect(throws: CtrError.self) { try options.set("--interface", text) }
+        #expect(error?.code == .usage && error?.message.contains("--interface") == true)
+    }
+
+    @Test(
+        arguments: [
+            ("host", "eth1:bridge=br0", nil), ("nat", "eth1:bridge=br0,ip=10.0.0.7", nil),
+            ("nat", "eth1:bridge=br0,ip=10.0.0.7/24,gateway=10.0.0.1", nil),
+            ("none", "eth1:bridge=br0,ip=10.0.0.7/24", "eth2:bridge=br1,ip=10.0.0.7/24"),
+            ("none", "eth1:bridge=br0,mac=02:00:00:00:00:01", "eth2:bridge=br1,mac=02:00:00:00:00:01"),
+            (
+                "none", "eth1:bridge=br0,ip=10.0.0.7/24,gateway=10.0.0.1",
+                "eth2:bridge=br1,ip=10.1.0.7/24,gateway=10.1.0.1"
+            ),
+        ] as [(String, String, String?)])
+    func furtherInterfacesThatDoNotFitAreRefused(_ net: String, _ first: String, _ second: String?) throws {
+        let error = #expect(throws: CtrError.self) {
+            if let second { return _ = try config(net, ("--interface", first), ("--interface", second)) }
+            _ = try config(net, ("--interface", first))
+        }
+        #expect(error?.code == .usage)
+    }
 }
