@@ -15,7 +15,15 @@ public struct Manifest: Codable, Sendable, Equatable {
         public var name: String
         public var size: Int64
         /// Of ``CRC32C``, lower-case hexadecimal.
-        public var crc32c: String
+        public var crc32c: String?
+        /// In its place in format 1, which is read and not written any more: of ``SHA256``, lower-case hexadecimal.
+        public var sha256: String?
+
+        /// Whether what a file holds is what was written.
+        func matches(_ file: SharedFD) throws(CtrError) -> Bool {
+            if let crc32c { return try CRC32C.hex(of: file) == crc32c }
+            return try SHA256.hex(of: file) == sha256
+        }
     }
 
     /// The format of this file.
@@ -89,12 +97,17 @@ public struct Manifest: Codable, Sendable, Equatable {
         }
         do {
             let format = try JSONDecoder().decode(Format.self, from: Data(bytes)).version
-            guard format == 2 else {
+            guard format == 1 || format == 2 else {
                 throw CtrError(
                     .config,
                     "checkpoint: its format \(format) is not known to this ctr (resume it with the one that wrote it)")
             }
-            return try JSONDecoder().decode(Manifest.self, from: Data(bytes))
+            let manifest = try JSONDecoder().decode(Manifest.self, from: Data(bytes))
+            guard
+                manifest.files.allSatisfy({ ($0.crc32c != nil) == (format == 2) && ($0.sha256 != nil) == (format == 1) }
+                )
+            else { throw CtrError(.config, "manifest of the checkpoint: damaged") }
+            return manifest
         } catch let error as CtrError { throw error } catch {
             throw CtrError(.config, "manifest of the checkpoint: damaged")
         }
@@ -121,7 +134,7 @@ public struct Manifest: Codable, Sendable, Equatable {
             let opened = try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
                 SharedFD(try directory.fd.open(file.name, [.readOnly, .noFollow, .nonBlocking]))
             }
-            guard try CRC32C.hex(of: opened) == file.crc32c else {
+            guard try file.matches(opened) else {
                 throw Manifest.damaged(file.name, "changed (its checksum is another)")
             }
             done += file.size

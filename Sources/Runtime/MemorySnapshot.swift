@@ -22,13 +22,23 @@ struct MemorySnapshot {
         var verb = Suspend(name: files.name, keepRunning: true)
         verb.snapshot = id
         _ = try verb.checkpoint(files, lock, on: host)
+        let manifest: Manifest
+        do throws(CtrError) { manifest = try seal() } catch {
+            // As large as its memory, and nobody's.
+            files.sweepCheckpoints(in: directory)
+            throw error
+        }
+        return (manifest.size, DumpStatistics.read("\(files.path)/log")?.frozenMilliseconds)
+    }
+
+    private func seal() throws(CtrError) -> Manifest {
         let directory = directory
         try describing(what) { () throws(SysError) in
             _ = try directory.fd.ensureDirectory(MemorySnapshot.all, mode: 0o700)
         }
         let manifest = try SuspendStep(files: files, directory: directory).seal(as: path)
         try describing(what) { () throws(SysError) in try directory.fd.open(MemorySnapshot.all, .directory).sync() }
-        return (manifest.size, DumpStatistics.read("\(files.path)/log")?.frozenMilliseconds)
+        return manifest
     }
 
     /// Nothing there is no error.

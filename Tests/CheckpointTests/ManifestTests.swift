@@ -71,10 +71,37 @@ import Testing
 
     @Test func `one of another format is refused with the way out`() throws {
         try with { (directory) in
-            let old = #"{"version": 1, "files": [{"name": "vps.json", "size": 3, "sha256": "00"}]}"#
-            try directory.fd.replaceFile(Manifest.name, Array(old.utf8), durable: false)
+            let later = #"{"version": 3, "files": [{"name": "vps.json", "size": 3, "sum": "00"}]}"#
+            try directory.fd.replaceFile(Manifest.name, Array(later.utf8), durable: false)
             #expect { try Manifest.read(directory) } throws: {
-                ($0 as? CtrError)?.message.contains("format 1 is not known to this ctr (resume it with") == true
+                ($0 as? CtrError)?.message.contains("format 3 is not known to this ctr (resume it with") == true
+            }
+        }
+    }
+
+    @Test func `one of the first format is checked by its hashes`() throws {
+        func manifest(_ sums: [String]) -> [UInt8] {
+            let files = zip([("images/core-1.img", 0), ("images/pages-1.img", 6), ("vps.json", 3)], sums)
+                .map { #"{"name": "\#($0.0)", "size": \#($0.1), \#($1)}"# }.joined(separator: ", ")
+            return Array(
+                #"{"version": 1, "created": "", "criu": "", "kernel": "", "architecture": "", "processor": [], "files": [\#(files)]}"#
+                    .utf8)
+        }
+        let sums = [
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "c064fbca9d9de8dd9bb0624984403b28d0da807a69365d4f7fb09123ecb0c405",
+            "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356",
+        ]
+        try with { (directory) in
+            try directory.fd.replaceFile(Manifest.name, manifest(sums.map { #""sha256": "\#($0)""# }), durable: false)
+            try checked(directory)
+            try directory.fd.open("images/pages-1.img", [.writeOnly]).writeAll(Array("Memory".utf8))
+            #expect(
+                message(directory) == "checkpoint: damaged: images/pages-1.img is changed (its checksum is another)")
+            // Sums of the other format, or none.
+            for other in [#""crc32c": "00000000""#, #""more": 1"#] {
+                try directory.fd.replaceFile(Manifest.name, manifest(sums.map { _ in other }), durable: false)
+                #expect(message(directory) == "manifest of the checkpoint: damaged")
             }
         }
     }

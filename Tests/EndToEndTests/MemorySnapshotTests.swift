@@ -28,6 +28,22 @@ struct MemorySnapshotTests {
         Int(try f.ctr("exec", n, "--", "cat", "/dev/shm/n").succeeds().line) ?? 0
     }
 
+    /// What fails after the VPS has gone on leaves none of its memory behind.
+    @Test func aFailureLeavesNothing() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try counter(f, disk: "none")
+            let place = "\(f.root)/vps/\(n)"
+            try f.sh("touch \(place)/memory").succeeds()
+            let failed = try f.ctr("snapshot", "create", n, "live", "--memory")
+            #expect(failed.status != 0 && failed.err.contains("memory of a snapshot"), "\(failed.both)")
+            #expect(!f.exists("root/vps/\(n)/checkpoint.new"))
+            #expect(try f.ctr("snapshot", "list", "-q", n).succeeds().lines == [])
+            #expect(try f.state(n) == "running")
+            try f.sh("rm -f \(place)/memory").succeeds()
+            try f.ctr("snapshot", "create", n, "live", "--memory").succeeds()
+        }
+    }
+
     @Test(arguments: ["256M", "none"]) func twiceBackToOneInstant(disk: String) throws {
         try #require(disk == "none" || Disks.lack == nil)
         try Fixture.withServers { (f) throws in
