@@ -101,7 +101,8 @@ extension VPSConfig {
     /// No VPS's name has an `@`.
     public static func portName(_ interface: String, of vps: String) -> String { "\(vps)@\(interface)" }
 
-    mutating func take(_ options: [InterfaceOption]) {
+    /// In the order of their names.
+    public mutating func take(_ options: [InterfaceOption]) {
         for option in options {
             furtherInterfaces.removeAll { $0.name == option.name && option.interface == nil }
             if let interface = option.interface { furtherInterfaces.merge([interface]) { $0.name } }

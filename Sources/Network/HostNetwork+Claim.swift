@@ -43,6 +43,11 @@ extension HostNetwork {
         for item in before?.items ?? [] where !note.items.contains(item) { try registry.release(item, of: config.name) }
         for item in note.items where try !registry.claim(item, for: config.name) {
             let owner = try registry.owner(of: item) ?? "another"
+            // One that goes from port to port of a VPS: what it leaves is claimed anew after this, or given back.
+            if HostNetwork.owner(of: owner) == HostNetwork.owner(of: config.name) {
+                try registry.release(item, of: owner)
+                if try registry.claim(item, for: config.name) { continue }
+            }
             // Only what is truly its own may stay in the note: by it all is taken away again.
             try giveUp(note, before, config.name, registry)
             throw CtrError(
@@ -238,7 +243,8 @@ extension HostNetwork {
                 try takeAway(note, vps, plan: try registry.plan())
                 try release(note, vps, registry)
             }
-            if vps == HostNetwork.owner(of: vps) { freed.append(vps) }
+            let owner = HostNetwork.owner(of: vps)
+            if freed.last != owner { freed.append(owner) }
         }
         for vps in try registry.counted() where isGone(vps) { try registry.forgetTotals(of: vps) }
         for claim in try registry.claims() where isGone(claim.vps) {

@@ -34,14 +34,13 @@ extension HostNetwork {
     }
 
     /// Gives back what a stopped VPS had by interfaces that its configuration has no more; what went over them is not
-    /// forgotten. eth0 is left alone.
+    /// forgotten.
     public func releaseOthers(than config: VPSConfig) throws(CtrError) {
-        if config.interfaces == nil { return }
         let kept = config.ports.map(\.name)
         var others: [String] = []
         do {
             guard let registry = try registry(mending: config.name) else { return }
-            others = try ports(of: config.name, registry).filter { $0 != config.name && !kept.contains($0) }
+            others = try ports(of: config.name, registry).filter { !kept.contains($0) }
         }
         for port in others { try release(port: port, keepingTotals: true) }
     }

@@ -31,7 +31,7 @@ public struct Change: Sendable {
         guard let old = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(name) }
         let new = try wanted(old, host)
         try Recovery(host: host).sweep(name)
-        try claim(new, old, files)
+        try claim(new, old, files, lock)
         try write(new, lock)
         defer { EventLog(host).append(.changed, vps: name) }
         guard let running = try RunningInit.find(files) else { return [] }
@@ -57,21 +57,16 @@ public struct Change: Sendable {
     }
 
     /// Before it is written down: what is refused is not kept. One that runs keeps its network and MAC until its next start.
-    private func claim(_ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles) throws(CtrError) {
+    private func claim(
+        _ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles, _ lock: VerbLock
+    ) throws(CtrError) {
         guard new.network != old.network || new.interface != old.interface || new.interfaces != old.interfaces else {
             return
         }
+        guard let running = try RunningInit.find(files) else { return try claimStopped(new, old, files, lock) }
+        let live = running.state.config.livePorts(new, old)
+        if live.isEmpty { return }
         let network = try files.host.network(settings: .load())
-        guard let running = try RunningInit.find(files) else {
-            do throws(CtrError) { _ = try files.host.claimPorts(new) } catch {
-                // Of several interfaces some may have come by what others were refused.
-                _ = try? files.host.claimPorts(old)
-                if !old.network.hasInterface { try? network.release(port: name, keepingTotals: true) }
-                throw error
-            }
-            if !new.network.hasInterface { try network.release(port: name, keepingTotals: true) }
-            return
-        }
         let handle = running.handle
         let pid = running.state.pid
         func change(_ old: VPSConfig, to new: VPSConfig) throws(CtrError) {
@@ -79,12 +74,34 @@ public struct Change: Sendable {
         }
         var done: [(VPSConfig, VPSConfig)] = []
         do throws(CtrError) {
-            for (before, after) in running.state.config.livePorts(new) {
+            for (before, after) in live {
                 try change(before, to: after)
                 done.append((before, after))
             }
         } catch {
             for (before, after) in done.reversed() { try? change(after, to: before) }
+            throw error
+        }
+    }
+
+    private func claimStopped(
+        _ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles, _ lock: VerbLock
+    ) throws(CtrError) {
+        var before = old
+        if old.interfaces == nil, new.interfaces != nil {
+            // Should this be killed, the next start gives back what its first further interfaces had.
+            before.interfaces = []
+            try write(before, lock)
+        }
+        let network = files.host.network()
+        do throws(CtrError) {
+            _ = try files.host.claimPorts(new)
+            try network.releaseOthers(than: new)
+        } catch {
+            // Of several interfaces some may have come by what others were refused.
+            _ = try? files.host.claimPorts(before)
+            try? network.releaseOthers(than: before)
+            if before != old { try write(old, lock) }
             throw error
         }
     }
@@ -146,13 +163,16 @@ extension VPSConfig {
     }
 
     /// The interfaces that it runs with and that take on at once what another configuration says of them.
-    fileprivate func livePorts(_ new: VPSConfig) -> [(VPSConfig, VPSConfig)] {
-        let others = new.ports
+    /// - Parameter written: its configuration until now; other than what it runs with where a change was killed, which may have
+    ///   come as far as the interface.
+    fileprivate func livePorts(_ new: VPSConfig, _ written: VPSConfig) -> [(VPSConfig, VPSConfig)] {
+        let (others, known) = (new.ports, written.ports)
         return ports.compactMap { port in
-            guard let other = others.first(where: { $0.name == port.name }), HostNetwork.isLive(port, other),
-                port.interface != other.interface
-            else { return nil }
-            return (port, other)
+            guard let other = others.first(where: { $0.name == port.name }), HostNetwork.isLive(port, other) else {
+                return nil
+            }
+            let former = known.first { $0.name == port.name }
+            return port.interface == other.interface && former?.interface == other.interface ? nil : (port, other)
         }
     }
 }

@@ -102,11 +102,15 @@ extension SuspendRecord {
 }
 
 extension VPSFiles {
-    /// Whether a checkpoint of it is being written, or was by one that has been killed.
-    /// - Parameter all: the directory of all VPSs.
-    func isBeingWrittenDown(below all: SharedFD) -> Bool {
-        [CheckpointFiles.unfinished, CheckpointFiles.hibernating].contains { leftover in
-            (try? all.fd.status(of: "\(name)/\(leftover)")) != nil
-        }
+    /// Whether criu is writing a checkpoint of it, or was and has been killed.
+    /// - Parameters:
+    ///   - all: the directory of all VPSs.
+    ///   - state: the VPS's own.
+    func isBeingWrittenDown(below all: SharedFD, _ state: SharedFD) -> Bool {
+        // A memory snapshot is not complete yet when its VPS goes on.
+        CheckpointScript.isThere(in: state)
+            && [CheckpointFiles.unfinished, CheckpointFiles.hibernating].contains { leftover in
+                (try? all.fd.status(of: "\(name)/\(leftover)")) != nil
+            }
     }
 }

@@ -33,6 +33,9 @@ enum CheckpointScript {
         try? state.fd.unlink(file)
     }
 
+    /// While criu is at work, or where it and ctr were killed.
+    static func isThere(in state: SharedFD) -> Bool { (try? state.fd.status(of: file)) != nil }
+
     /// In a step: nobody cancels it while the returned file is open.
     /// - Throws: `failed` where that has been done.
     static func hold(_ state: SharedFD) throws(CtrError) -> SharedFD {

@@ -45,7 +45,7 @@ struct ConfigBuilder {
         config.userns = options.userns ?? .auto
         config.network = options.network ?? .none
         config.onNetwork = options.interface
-        config.furtherInterfaces = options.interfaces.compactMap(\.interface)
+        config.take(options.interfaces)
         try config.checkNetwork()
         if options.thick == true, options.disk == nil || options.disk == DiskChoice.none {
             throw CtrError(.usage, "--thick: it is for a disk image (--disk SIZE)")

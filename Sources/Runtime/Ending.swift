@@ -15,12 +15,10 @@ struct Ending {
 
     /// What goes with the interface is written down. Where that fails, on a full disk, a VPS ends all the same.
     func countTraffic(_ config: VPSConfig) {
-        do throws(CtrError) {
-            for port in config.ports where port.onNetwork.rateIn != nil {
-                try files.host.network().countDropped(of: port.name)
+        for port in config.ports where port.onNetwork.rateIn != nil {
+            do throws(CtrError) { try files.host.network().countDropped(of: port.name) } catch {
+                Message.warn("VPS \(files.name): what its rate has dropped is not in its totals: \(error.message)")
             }
-        } catch {
-            Message.warn("VPS \(files.name): what its rate has dropped is not in its totals: \(error.message)")
         }
     }
 

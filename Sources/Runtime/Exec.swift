@@ -72,7 +72,10 @@ public struct Exec: Sendable, Equatable {
         for _ in 1..<Exec.attempts {
             do throws(CtrError) { return try join.start(target.process.handle) } catch
                 where error.errno == Errno.busy || error.errno == Errno.noDevice
-            { join.cgroup = try cgroup.joinForEngine() }
+            {
+                CurrentProcess.sleep(milliseconds: 2)
+                join.cgroup = try cgroup.joinForEngine()
+            }
         }
         return try join.start(target.process.handle)
     }

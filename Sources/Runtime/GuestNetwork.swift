@@ -14,10 +14,12 @@ extension Host {
     func claimPorts(_ config: VPSConfig) throws(CtrError) -> [(name: String, network: ClaimedNetwork)] {
         guard config.hasInterface || config.interfaces != nil else { return [] }
         let network = try network(settings: .load())
-        try network.releaseOthers(than: config)
-        return try config.ports.map { (port) throws(CtrError) in
+        let claimed = try config.ports.map { (port) throws(CtrError) in
             (port.name, try network.claim(port, durable: !config.ephemeral))
         }
+        // One that never had others than eth0 is not asked for them.
+        if config.interfaces != nil { try network.releaseOthers(than: config) }
+        return claimed
     }
 
     /// Makes the interfaces of a VPS whose first process, `pid`, executes nothing yet.

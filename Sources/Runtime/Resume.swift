@@ -229,7 +229,7 @@ struct Resuming {
             options.mounts = try mounts(yard)
             options.files = try openFiles(yard, output)
             options.held = locks
-            options.withoutNetwork = config.network.hasInterface
+            options.withoutNetwork = config.hasInterface
             _ = CheckpointStep.takeFailure(place.state)
             do throws(CtrError) { try criu.restore(options, environment: Settings.variables) } catch {
                 CheckpointScript.cancel(in: place.state)

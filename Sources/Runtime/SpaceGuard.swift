@@ -213,14 +213,14 @@ public final class SpaceGuard {
     /// One that is being written down is not held: its processes stand still anyway, and criu would wait for ever for what it
     /// has them do.
     private func holdAtWork(_ files: VPSFiles) throws(CtrError) {
-        if files.isBeingWrittenDown(below: all) { return }
         guard let place = try files.stateDirectory(), let state = try files.state(), state.status == .running,
-            let record = state.cgroup, !StopIntent.isRecorded(place)
+            let record = state.cgroup, !StopIntent.isRecorded(place),
+            !files.isBeingWrittenDown(below: all, place)
         else { return }
         let cgroup = try Cgroup.open(record)
         try cgroup.beginFreeze()
         // `stop` looks at the space itself, and a frozen process of cgroup v1 does not even take SIGKILL.
-        if StopIntent.isRecorded(place) || files.isBeingWrittenDown(below: all) { try cgroup.thaw() }
+        if StopIntent.isRecorded(place) || files.isBeingWrittenDown(below: all, place) { try cgroup.thaw() }
     }
 
     private func letGo(_ files: VPSFiles) throws(CtrError) -> Bool {

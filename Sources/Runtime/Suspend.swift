@@ -173,6 +173,8 @@ public struct Suspend: Sendable {
             sweep(files, lock)
             throw error
         }
+        // Where the guard of the host's space has made it stand still until here: now it does so no more, and criu would wait.
+        try Recovery(host: files.host).takeBackHalfDone(files, state)
         _ = CheckpointStep.takeFailure(state)
         do throws(CtrError) {
             try criu.dump(
