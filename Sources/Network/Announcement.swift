@@ -2,7 +2,7 @@ internal import Kernel
 internal import Model
 
 /// What tells neighbours on an Ethernet that an address is to be found at a MAC from now on, for addresses that no
-/// interface of the host has: the kernel says it of others.
+/// interface of the host has.
 enum Announcement {
     /// A whole frame: an ARP announcement (RFC 5227, 1.1), or an unsolicited neighbour advertisement to all nodes (RFC 4861,
     /// 7.2.6) that overrides what they knew.
@@ -38,5 +38,33 @@ enum Announcement {
         }
         while sum > 0xffff { sum = sum & 0xffff + sum >> 16 }
         return ~UInt16(sum)
+    }
+}
+
+extension HostNetwork {
+    /// Who knew addresses elsewhere learns over the bridge that a VPS's interface has them. Where that can't be said, their
+    /// memory fades by itself.
+    func announce(_ addresses: [IPAddress], by guest: Link, in namespace: borrowing FD) throws(CtrError) {
+        if addresses.isEmpty { return }
+        try NetlinkSocket.within(namespace) { () throws(CtrError) in
+            for address in addresses {
+                try? CurrentProcess.sendFrame(Announcement.frame(address, at: guest.mac), over: guest.index)
+            }
+        }
+    }
+}
+
+extension NetlinkSocket {
+    /// Waits until a bridge takes what comes in at a port: the kernel lets it a moment after both ends are up, by a work of its
+    /// own, and what the VPS says before is lost. (So are the announcements that `arp_notify` and `ndisc_notify` make.)
+    /// - Returns: whether it does now. A bridge that is down doesn't, nor, for many seconds, one with a spanning tree.
+    func awaitForwarding(of port: String, to bridge: String) throws(CtrError) -> Bool {
+        guard try link(bridge)?.isUp == true else { return false }
+        let deadline = Deadline(milliseconds: 1000)
+        while true {
+            let state = try link(port)?.portState
+            if state != .disabled || deadline.hasPassed { return state == .forwarding }
+            deadline.sleep(microseconds: 200)
+        }
     }
 }

@@ -212,12 +212,7 @@ extension HostNetwork {
         // All of them, since with the first address of a network the kernel takes away the others of it.
         try socket.carryOut(settings(network, of: link))
         guard case .bridge = network.choice else { return }
-        let new = network.addresses.filter { !former.addresses.contains($0) }
-        try NetlinkSocket.within(port.namespace) { () throws(CtrError) in
-            // Where that can't be said, what others remember fades by itself.
-            for address in new {
-                try? CurrentProcess.sendFrame(Announcement.frame(address.address, at: link.mac), over: link.index)
-            }
-        }
+        let new = network.addresses.map(\.address).filter { new in !former.addresses.contains { $0.address == new } }
+        try announce(new, by: link, in: port.namespace)
     }
 }

@@ -38,7 +38,12 @@ extension HostNetwork {
             _ = consume registry
             if network.choice == .routed { try route(network, over: name, socket) }
             if let rate = network.rateIn { try shape(name, rate, socket) }
-            try configure(network, pair.peerName, in: namespace)
+            let guest = try configure(network, pair.peerName, in: namespace)
+            if case .bridge(let bridge) = network.choice, !network.addresses.isEmpty,
+                try socket.awaitForwarding(of: name, to: bridge)
+            {
+                try announce(network.addresses.map(\.address), by: guest, in: namespace)
+            }
         } catch {
             // Whoever started it releases or detaches, but what it makes must never outlive an error.
             try? takeAway(note, vps, plan: plan)
@@ -178,14 +183,13 @@ extension HostNetwork {
     /// The side of the VPS: its address and ways, in its own network namespace.
     private func configure(
         _ network: ClaimedNetwork, _ name: String, in namespace: borrowing FD
-    ) throws(CtrError) {
-        // Switches learn the place of an address at once, also where it was elsewhere before.
-        let speaks = network.choice == .nat ? [] : ["ipv4/conf/\(name)/arp_notify", "ipv6/conf/\(name)/ndisc_notify"]
-        let socket = try NetlinkSocket.inside(namespace, turningOn: speaks)
+    ) throws(CtrError) -> Link {
+        let socket = try NetlinkSocket.inside(namespace)
         guard let link = try socket.link(name) else {
             throw CtrError(.failed, "network: interface \(name) of the VPS has gone", step: "network")
         }
         try socket.carryOut(settings(network, of: link))
+        return link
     }
 
     /// Addresses and ways of the interface inside. What is there already is no error.
@@ -267,14 +271,8 @@ extension MACAddress {
 
 extension NetlinkSocket {
     /// A socket of another network namespace; this process is in its own again when it returns.
-    /// - Parameter sysctls: names below /proc/sys/net that become 1 there; those that its kernel lacks are left out.
-    static func inside(
-        _ namespace: borrowing FD, turningOn sysctls: [String] = []
-    ) throws(CtrError) -> NetlinkSocket {
-        try within(namespace) { () throws(CtrError) in
-            for name in sysctls { try? HostSysctl.set(name, "1") }
-            return try NetlinkSocket()
-        }
+    static func inside(_ namespace: borrowing FD) throws(CtrError) -> NetlinkSocket {
+        try within(namespace) { () throws(CtrError) in try NetlinkSocket() }
     }
 
     /// Runs a block in another network namespace, and returns to this process's own.

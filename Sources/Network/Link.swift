@@ -15,9 +15,16 @@ struct Link: Equatable {
     /// `bridge`, `veth`; empty for hardware.
     var kind: String
     var mtu: UInt32
+    /// What its bridge does with what comes in here; nil for one that is no bridge's port.
+    var portState: PortState?
     /// Room for 15 bytes and a NUL.
     static let longestName = 15
     static let up: UInt32 = 1
+
+    /// See bridge(8), `state`.
+    enum PortState: UInt8 {
+        case disabled, listening, learning, forwarding, blocking
+    }
 
     init?(_ answer: NetlinkAnswer) {
         guard answer.type == RTM_NEWLINK, let fixed = answer.fixed(ifinfomsg.self) else { return nil }
@@ -29,7 +36,12 @@ struct Link: Equatable {
         mac = Array(attributes.first(IFLA_ADDRESS)?.data ?? [])
         master = attributes.first(IFLA_MASTER)?.u32 ?? 0
         mtu = attributes.first(IFLA_MTU)?.u32 ?? 0
-        kind = attributes.first(IFLA_LINKINFO)?.nested.first(IFLA_INFO_KIND)?.text ?? ""
+        let info = attributes.first(IFLA_LINKINFO)?.nested ?? []
+        kind = info.first(IFLA_INFO_KIND)?.text ?? ""
+        if info.first(IFLA_INFO_SLAVE_KIND)?.text == "bridge" {
+            portState = info.first(IFLA_INFO_SLAVE_DATA)?.nested.first(IFLA_BRPORT_STATE)?.data.first
+                .flatMap(PortState.init)
+        }
     }
 }
 

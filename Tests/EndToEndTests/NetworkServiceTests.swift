@@ -8,6 +8,7 @@ import Testing
         until [ "$(readlink /proc/$far/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
         F() { nsenter -n -t $far "$@"; }
         C ip link add down0 type veth peer name down1 netns $far
+        C sysctl -qw net.ipv6.conf.down0.accept_dad=0; F sysctl -qw net.ipv6.conf.down1.accept_dad=0
         C ip addr add 198.51.100.1/24 dev down0; C ip -6 addr add 2001:db8:1::1/64 dev down0 nodad; C ip link set down0 up
         F ip link set lo up; F ip addr add 198.51.100.2/24 dev down1; F ip -6 addr add 2001:db8:1::2/64 dev down1 nodad; F ip link set down1 up
         F ip route add default via 198.51.100.1; F ip -6 route add default via 2001:db8:1::1
