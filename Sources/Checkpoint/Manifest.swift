@@ -114,11 +114,10 @@ public struct Manifest: Codable, Sendable, Equatable {
     }
 
     /// Holds every file against the manifest: none is missing, none is there beside them, none has changed.
+    /// - Parameter isRead: of which files not only the size is looked at.
     /// - Throws: `config`, naming the first that is not as it was.
-    public func check(_ directory: SharedFD, progress: (Int64, Int64) -> Void = { _, _ in }) throws(CtrError) {
+    public func check(_ directory: SharedFD, contentsOf isRead: (File) -> Bool = { _ in true }) throws(CtrError) {
         let found = Dictionary(try Manifest.files(of: directory).map { ($0.name, $0.size) }) { first, _ in first }
-        let total = size
-        var done: Int64 = 0
         // All sizes first: they cost nothing.
         for file in files {
             guard let there = found[file.name] else { throw Manifest.damaged(file.name, "missing") }
@@ -130,15 +129,13 @@ public struct Manifest: Codable, Sendable, Equatable {
         if let extra = found.keys.filter({ $0 != Manifest.name && !known.contains($0) }).min() {
             throw Manifest.damaged(extra, "not one that was written")
         }
-        for file in files {
+        for file in files where isRead(file) {
             let opened = try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
                 SharedFD(try directory.fd.open(file.name, [.readOnly, .noFollow, .nonBlocking]))
             }
             guard try file.matches(opened) else {
                 throw Manifest.damaged(file.name, "changed (its checksum is another)")
             }
-            done += file.size
-            progress(done, total)
         }
     }
 

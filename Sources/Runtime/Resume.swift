@@ -13,9 +13,10 @@ public struct Resume: Codable, Sendable {
     public init(name: String) { self.name = name }
 
     /// Returns when its processes go on. A failure leaves the checkpoint whole.
+    /// - Parameter progress: bytes of memory made so far, ten times a second.
     /// - Returns: false if it runs.
     /// - Throws: `notFound`, `busy`; `config` for a checkpoint that is damaged; `failed` for a VPS that is not suspended.
-    public func run(on host: Host) throws(CtrError) -> Bool {
+    public func run(on host: Host, progress: ((WorkEvent) -> Void)? = nil) throws(CtrError) -> Bool {
         let files = try VPSFiles(name, host: host)
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
@@ -29,11 +30,13 @@ public struct Resume: Codable, Sendable {
             guard try files.config() != nil else { throw VPSFiles.unknown(name) }
             throw CtrError(.failed, "VPS \(name): not suspended (ctr start \(name))")
         }
-        return try run(files, lock)
+        return try run(files, lock, progress: progress)
     }
 
     /// With the VPS's lock held.
-    func run(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> Bool {
+    func run(
+        _ files: VPSFiles, _ lock: VerbLock, progress: ((WorkEvent) -> Void)? = nil
+    ) throws(CtrError) -> Bool {
         if try files.stateDirectory() != nil { try LostVPS.refuse(files) }
         try Ending(files: files).stopWaiting()
         // Here too: its words reach the caller before anything is begun.
@@ -41,9 +44,34 @@ public struct Resume: Codable, Sendable {
             throw CtrError(.config, "checkpoint of VPS \(name): damaged: no \(CheckpointFiles.record)")
         }
         try Isolation.guardProgram(record.config.userns)
-        _ = try SupervisorRequest.resume(self).spawn(on: files.host, lock: lock)
+        progress?(.step("resume"))
+        _ = try SupervisorRequest.resume(self).spawn(
+            on: files.host, lock: lock,
+            meanwhile: progress.map { (progress) in
+                let total = Resume.memory(files, lock.directory)
+                return {
+                    if let done = Resume.memory(files) { progress(.progress(done: done, total: max(done, total))) }
+                }
+            })
         EventLog(files.host).append(.resumed, vps: name)
         return true
+    }
+
+    /// Bytes of memory in its checkpoint; 0 where nobody knows yet.
+    private static func memory(_ files: VPSFiles, _ directory: SharedFD) -> Int64 {
+        guard !files.isHibernated(in: directory),
+            let checkpoint = try? SharedFD(directory.fd.open(CheckpointFiles.name, [.directory, .noFollow])),
+            let manifest = try? Manifest.read(checkpoint)
+        else { return 0 }
+        return manifest.files.filter(MemoryCheck.concerns).reduce(0) { $0 + $1.size }
+    }
+
+    /// Bytes that its processes have by now.
+    private static func memory(_ files: VPSFiles) -> Int64? {
+        guard let state = try? files.state(), state.status == .resuming, let record = state.cgroup,
+            let memory = try? Cgroup.open(record).usage().memory
+        else { return nil }
+        return [memory.anonymous, memory.shared].compactMap { $0 }.reduce(0, +)
     }
 
     /// Gives the memory up: the VPS is stopped then, and starts from its disk.
@@ -126,7 +154,7 @@ struct Resuming {
         guard let manifest = try Manifest.read(checkpoint) else {
             throw CtrError(.config, "checkpoint of VPS \(name): damaged: no \(Manifest.name)")
         }
-        try manifest.check(checkpoint)
+        try manifest.check(checkpoint, contentsOf: { !MemoryCheck.concerns($0) })
         try manifest.checkProcessor()
         self.manifest = manifest
         guard var record: SuspendRecord = try VPSFiles.read(CheckpointFiles.record, in: checkpoint, of: name) else {
@@ -190,6 +218,7 @@ struct Resuming {
             template: template, terminal: terminal, output: output)
         // To whoever asked for it inside.
         HostPath.answer("resumed", to: running.state)
+        SlowRemoval.remove(checkpoint: CheckpointFiles.used, in: place.directory)
         files.sweepCheckpoints(in: place.directory)
         if let attached = self.disk, let top = try? attached.openTop() { CheckpointFiles.sweep(disk: top) }
         return watched
@@ -231,16 +260,20 @@ struct Resuming {
             options.held = locks
             options.withoutNetwork = config.hasInterface
             _ = CheckpointStep.takeFailure(place.state)
+            let check = try MemoryCheck(of: checkpoint, in: place.state)
             do throws(CtrError) { try criu.restore(options, environment: Settings.variables) } catch {
                 CheckpointScript.cancel(in: place.state)
                 console = yard.terminal?.master
                 // Killed in its last moments: the processes go on without it.
                 if try !files.hasCheckpoint() { return }
                 let reason = CheckpointStep.takeFailure(place.state)
+                let damage = check.end(in: place.state)
                 endChildren()
                 HalfResumed(files: files).end()
+                if let damage { throw damage }
                 throw CtrError(.failed, "resume \(name): \(reason ?? error.message); its checkpoint stays as it is")
             }
+            _ = check.end(in: place.state)
             console = yard.terminal?.master
         }
         CheckpointScript.cancel(in: place.state)
@@ -363,6 +396,7 @@ struct ResumeStep {
 
     /// All processes are there, and none has gone on: from here on the VPS can be found.
     func record() throws(CtrError) {
+        if let place = try files.stateDirectory() { try MemoryCheck.require(in: place) }
         guard let place = try files.stateDirectory(), var state = try files.state(), state.status == .resuming,
             let pid = CurrentProcess.environment("CRTOOLS_INIT_PID").flatMap(Int32.init)
         else { throw CtrError(.failed, "resume \(files.name): its state has gone") }

@@ -17,14 +17,21 @@ enum SupervisorRequest {
 
 extension SupervisorRequest {
     /// Starts a supervisor, a fresh process of this program, and returns when it has done what it was asked to.
-    /// - Parameter lock: the VPS's, which the supervisor holds too until it has answered.
+    /// - Parameters:
+    ///   - lock: the VPS's, which the supervisor holds too until it has answered.
+    ///   - meanwhile: called ten times a second until it has.
     /// - Returns: the VPS's name.
-    func spawn(on host: Host, lock: VerbLock? = nil) throws(CtrError) -> String {
+    func spawn(on host: Host, lock: VerbLock? = nil, meanwhile: (() -> Void)? = nil) throws(CtrError) -> String {
         let request = try line()
         let answer: [UInt8]
         do throws(SysError) {
             let ends = try spawnProcess(on: host, lock)
             try ends.request.fd.writeAll(request)
+            if let meanwhile {
+                var poll = Poll()
+                poll.add(ends.answer.fd, .readable)
+                while try poll.wait(milliseconds: 100)[0].isEmpty { meanwhile() }
+            }
             answer = try ends.answer.fd.readAll(limit: 1 << 20)
         } catch { throw CtrError(.failed, "start the supervisor", cause: error) }
         return try SupervisorReply.name(answer)

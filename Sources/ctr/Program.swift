@@ -63,6 +63,8 @@ enum Program {
             return SuperviseMain.main(on: try globals.host())
         case "checkpoint-step" where words.count == 1:
             return CheckpointStep.main(words[0], on: try globals.host())
+        case "checkpoint-memory" where words.count == 1:
+            return MemoryCheck.main(words[0])
         case "hibernate-asked" where words.count == 3:
             return AskedHibernation.main(words, on: try globals.host())
         case "guard" where words.isEmpty:

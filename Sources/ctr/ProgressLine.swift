@@ -4,14 +4,15 @@ internal import Runtime
 /// Progress of long work: one line on a terminal, drawn again and again and cleared at the end; silent elsewhere.
 final class ProgressLine {
     private let title: String
-    private let shown: Bool
+    /// Whether anybody sees it.
+    let isShown: Bool
     private let remarks: Bool
     private var step = ""
     private var drawn = ""
 
     init(_ title: String, _ globals: Globals) {
         self.title = title
-        shown = !globals.quiet && !globals.json && Caller.isTerminal(.error)
+        isShown = !globals.quiet && !globals.json && Caller.isTerminal(.error)
         remarks = !globals.quiet
     }
 
@@ -31,7 +32,7 @@ final class ProgressLine {
     }
 
     private func draw(_ text: String) {
-        guard shown else { return }
+        guard isShown else { return }
         let columns = Caller.columns(of: .error) ?? 80
         let line = String("\(title): \(text)".escaped.prefix(max(1, columns - 1)))
         if line == drawn { return }

@@ -77,7 +77,7 @@ struct ResumeCommand: Verb {
         usage: "ctr resume NAME... [--discard]",
         discussion: """
             Each goes on from the instruction at which it was suspended, under a supervisor of its own. A checkpoint \
-            that is damaged, or whose disk has changed since, is refused before anything is touched; what fails leaves \
+            that is damaged, or whose disk has changed since, is refused before any process goes on; what fails leaves \
             it whole. Resuming what runs succeeds.
 
             Examples:
@@ -101,7 +101,10 @@ struct ResumeCommand: Verb {
                 try Resume(name: name).discard(on: host)
                 return .done
             }
-            return try Resume(name: name).run(on: host) ? .done : .unchanged("runs already")
+            let line = ProgressLine(name, globals)
+            defer { line.clear() }
+            return try Resume(name: name).run(on: host, progress: line.isShown ? line.handle : nil)
+                ? .done : .unchanged("runs already")
         }
     }
 }

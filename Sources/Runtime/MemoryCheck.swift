@@ -1,0 +1,73 @@
+internal import Checkpoint
+internal import Kernel
+internal import Model
+
+/// Holds the memory in a checkpoint against the manifest while criu reads it, which takes as long: in a process of its own,
+/// for which the step before the VPS's processes go on waits.
+///
+/// What it has found is in a file of the VPS's state directory. The process holds that locked (flock(2)) until the word is
+/// written; where there is none then, it was killed.
+public struct MemoryCheck: ~Copyable {
+    static let verb = "checkpoint-memory"
+    private static let file = "memory-check"
+    private static let whole = "whole"
+    private let tool: ToolProcess
+
+    /// Begins. It is ended where this value is dropped, or the process that has it is killed.
+    init(of checkpoint: SharedFD, in state: SharedFD) throws(CtrError) {
+        do throws(SysError) {
+            try? state.fd.unlink(MemoryCheck.file)
+            let verdict = SharedFD(
+                try state.fd.open(MemoryCheck.file, [.readWrite, .create, .exclusive, .noFollow], mode: 0o600))
+            try verdict.fd.lock(.exclusive, wait: false)
+            tool = try ToolProcess(
+                "/proc/self/exe", [MemoryCheck.verb, "\(CurrentProcess.pid)"], environment: [], stdout: .file(verdict),
+                stderr: .null, handed: checkpoint)
+        } catch { throw CtrError(.failed, "check of the checkpoint's memory", cause: error) }
+    }
+
+    /// What is held against the manifest there, and not before.
+    static func concerns(_ file: Manifest.File) -> Bool {
+        file.name.hasPrefix("\(CheckpointFiles.images)/pages-")
+    }
+
+    /// The hidden verb `checkpoint-memory PARENT`. The checkpoint is descriptor 3.
+    public static func main(_ parent: String) -> Int32 {
+        do throws(SysError) {
+            try CurrentProcess.setParentDeathSignal(Signal.kill)
+            guard "\(try ProcFiles.parent(of: CurrentProcess.pid))" == parent else { return 1 }
+            let checkpoint = SharedFD(try FD.handedOver())
+            var word = whole
+            do throws(CtrError) {
+                guard let manifest = try Manifest.read(checkpoint) else {
+                    throw CtrError(.config, "checkpoint: damaged: no \(Manifest.name)")
+                }
+                try manifest.check(checkpoint, contentsOf: concerns)
+            } catch { word = error.message }
+            try FD.standard(1).writeAll(Array(word.utf8))
+            return 0
+        } catch { return 1 }
+    }
+
+    /// In a step of criu: waits for its end.
+    /// - Throws: what is damaged.
+    static func require(in state: SharedFD) throws(CtrError) {
+        let word = try describing("check of the checkpoint's memory", code: .failed) { () throws(SysError) in
+            let verdict = try state.fd.open(file, [.readOnly, .noFollow])
+            try verdict.lock(.shared, wait: true)
+            return String(decoding: try verdict.readAll(limit: 1 << 16), as: UTF8.self)
+        }
+        if word == whole { return }
+        throw CtrError(.config, word.isEmpty ? "the check of its memory was killed (try again)" : word)
+    }
+
+    /// Ends it, if it has not ended yet.
+    /// - Returns: what it has found damaged.
+    consuming func end(in state: SharedFD) -> CtrError? {
+        _ = try? tool.kill()
+        let word = (try? state.fd.readFile(MemoryCheck.file)).map { String(decoding: $0, as: UTF8.self) }
+        try? state.fd.unlink(MemoryCheck.file)
+        guard let word, !word.isEmpty, word != MemoryCheck.whole else { return nil }
+        return CtrError(.config, word)
+    }
+}
