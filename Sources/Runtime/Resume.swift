@@ -117,7 +117,6 @@ struct Resuming {
     let place: VPSPlace
     private let checkpoint: SharedFD
     private let record: SuspendRecord
-    private let manifest: Manifest
     private let criu: CRIU
     /// Where the checkpoint is on it.
     private let disk: AttachedDisk?
@@ -151,12 +150,13 @@ struct Resuming {
         }
         disk = attached
         checkpoint = try opened.open(place.files)
-        guard let manifest = try Manifest.read(checkpoint) else {
-            throw CtrError(.config, "checkpoint of VPS \(name): damaged: no \(Manifest.name)")
-        }
-        try manifest.check(checkpoint, contentsOf: { !MemoryCheck.concerns($0) })
-        try manifest.checkProcessor()
-        self.manifest = manifest
+        do throws(CtrError) {
+            guard let manifest = try Manifest.read(checkpoint) else {
+                throw CtrError(.config, "checkpoint: damaged: no \(Manifest.name)")
+            }
+            try manifest.check(checkpoint, contentsOf: { !MemoryCheck.concerns($0) })
+            try manifest.checkProcessor()
+        } catch { throw CtrError(error.code, "resume \(name): \(error.message)") }
         guard var record: SuspendRecord = try VPSFiles.read(CheckpointFiles.record, in: checkpoint, of: name) else {
             throw CtrError(.config, "checkpoint of VPS \(name): damaged: no \(CheckpointFiles.record)")
         }
@@ -270,8 +270,9 @@ struct Resuming {
                 let damage = check.end(in: place.state)
                 endChildren()
                 HalfResumed(files: files).end()
-                if let damage { throw damage }
-                throw CtrError(.failed, "resume \(name): \(reason ?? error.message); its checkpoint stays as it is")
+                throw CtrError(
+                    damage?.code ?? .failed,
+                    "resume \(name): \(damage?.message ?? reason ?? error.message); its checkpoint stays as it is")
             }
             _ = check.end(in: place.state)
             console = yard.terminal?.master

@@ -34,6 +34,16 @@ extension Fixture {
         return out.count
     }
 
+    /// A process inside has as many bytes that are not zero.
+    fileprivate func fillMemory(of name: String, _ bytes: Int) throws {
+        try ctr(
+            "exec", name, "--", "sh", "-c",
+            "setsid sh -c 'x=$(head -c \(bytes) /dev/zero | tr \"\\\\0\" x); : > /root/filled; sleep 1000; :' "
+                + "</dev/null >/dev/null 2>&1 &"
+        ).succeeds()
+        #expect(until(60) { (try? ctr("exec", name, "test", "-e", "/root/filled").status) == 0 })
+    }
+
     fileprivate func goesOn(_ name: String, at location: SourceLocation = #_sourceLocation) throws {
         let before = try counted(name, at: location)
         #expect(try until(10) { try counted(name, at: location) > before + 2 }, sourceLocation: location)
@@ -43,22 +53,45 @@ extension Fixture {
 /// `ctr suspend` and `ctr resume`: see docs/suspend.md.
 @Suite(.serialized, .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")))
 struct SuspendTests {
-    /// On a terminal, how much of its memory has been written; in a pipe, nothing.
+    /// On a terminal, how much of its memory has been written, or made; in a pipe, nothing.
     @Test func tellsHowFarItIs() throws {
         try Fixture.withServers { (f) throws in
             let n = try f.counter("--disk", "none")
-            try f.ctr(
-                "exec", n, "--", "sh", "-c",
-                "setsid sh -c 'x=$(head -c 300000000 /dev/zero | tr \"\\\\0\" x); : > /root/filled; sleep 1000; :' "
-                    + "</dev/null >/dev/null 2>&1 &"
+            try f.fillMemory(of: n, 300_000_000)
+            for verb in ["suspend", "resume"] {
+                let shown = try f.sh("script -qec '$CTR \(verb) \(n)' /dev/null < /dev/null").succeeds()
+                let told = shown.out.split(whereSeparator: { "\r\u{1b}".contains($0) }).filter { $0.contains(" of ") }
+                #expect(told.contains { $0.hasPrefix("\(n): \(verb) ") && $0.contains("M") }, "\(shown.out)")
+            }
+            #expect(!f.exists("root/vps/\(n)/checkpoint.used"))
+            for verb in ["suspend", "resume"] { #expect(try f.ctr(verb, n).succeeds().err.isEmpty) }
+        }
+    }
+
+    /// What holds its memory against the manifest, while criu makes the processes: killed, or one that finds the last byte
+    /// changed, no process goes on, and the checkpoint stays.
+    @Test func itsMemoryIsChecked() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none")
+            try f.fillMemory(of: n, 300_000_000)
+            try f.ctr("suspend", n).succeeds()
+            let resume = try f.start(f.program, ["resume", n])
+            try f.sh(
+                "until p=$(pgrep -f '^/proc/self/exe checkpoint-memory '); do :; done; kill -9 $p", timeout: 20
             ).succeeds()
-            #expect(until(60) { (try? f.ctr("exec", n, "test", "-e", "/root/filled").status) == 0 })
-            let shown = try f.sh("script -qec '$CTR suspend \(n)' /dev/null < /dev/null").succeeds()
-            let told = shown.out.split(whereSeparator: { "\r\u{1b}".contains($0) }).filter { $0.contains(" of ") }
-            #expect(told.contains { $0.hasPrefix("\(n): suspend ") && $0.contains("M") }, "\(shown.out)")
+            try resume.wait().fails(1, words: n, "memory was killed", "stays as it is")
+            #expect(try f.state(n) == "suspended")
+            let images = "\(f.root)/vps/\(n)/checkpoint/images"
+            let change = "cd \(images) && p=$(ls -S pages-*.img | head -n 1) && s=$(stat -c %s $p) && "
+            try f.sh(
+                change + "tail -c 1 $p > \(f.path)/last && printf X | dd of=$p bs=1 seek=$((s-1)) conv=notrunc"
+            ).succeeds()
+            try f.ctr("resume", n).fails(78, words: n, "damaged", "pages-", "checksum")
+            #expect(try f.state(n) == "suspended" && !f.cgroups().contains { $0.contains(n) })
+            #expect(until(10) { f.processes() == [] })
+            try f.sh(change + "dd if=\(f.path)/last of=$p bs=1 seek=$((s-1)) conv=notrunc").succeeds()
             try f.ctr("resume", n).succeeds()
-            let quiet = try f.ctr("suspend", n).succeeds()
-            #expect(quiet.err.isEmpty)
+            try f.goesOn(n)
         }
     }
 
