@@ -85,33 +85,29 @@ struct Filter {
             iifname "\(bridge)" oifname "\(bridge)" \(open ? "accept" : "drop")
             oifname "\(bridge)" drop
           }
-          chain input { type filter hook input priority 0; policy accept;
-            iifname != "\(bridge)" accept
+          chain services {
             ct state established,related accept
             icmp type echo-request accept
             icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept
             drop
           }
           set routed { type ifname; }
+          chain input { type filter hook input priority 0; policy accept;
+            iifname "\(bridge)" goto services
+            iifname @routed goto services
+          }
           set routed4 { type ifname . ipv4_addr; }
           set routed6 { type ifname . ipv6_addr; }
           map rates { type ifname : limit; }
-        \(counters("@routed", four: "meta nfproto ipv4", six: "meta nfproto ipv6"))
+        \(counters(four: "meta nfproto ipv4", six: "meta nfproto ipv6"))
           chain raw { type filter hook prerouting priority -300; policy accept;
             iifname != @routed accept
             limit name iifname map @rates jump refuse
-            iifname . ip saddr @routed4 accept
-            iifname . ip6 saddr @routed6 accept
-            ip6 saddr fe80::/10 accept
-            ip6 saddr :: accept
+            iifname . ip saddr @routed4 goto sent
+            iifname . ip6 saddr @routed6 goto sent
+            ip6 saddr fe80::/10 goto sent
+            ip6 saddr :: goto sent
             jump refuse
-          }
-          chain routedinput { type filter hook input priority 0; policy accept;
-            iifname != @routed accept
-            ct state established,related accept
-            icmp type echo-request accept
-            icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept
-            drop
           }
           chain routedforward { type filter hook forward priority 0; policy accept;
             ct state established,related accept
@@ -123,19 +119,17 @@ struct Filter {
     }
 
     /// What VPSs send, beside what of it is dropped, and what is sent to them.
-    private func counters(_ ports: String, four: String, six: String) -> String {
+    private func counters(four: String, six: String) -> String {
         TrafficCounter.allCases.map { "  map \($0.map) { type ifname : counter; }\n" }.joined() + """
               chain refuse {
                 counter name iifname map @refused
                 drop
               }
-              chain sent { type filter hook prerouting priority -290; policy accept;
-                iifname != \(ports) accept
+              chain sent {
                 \(four) counter name iifname map @sent4
                 \(six) counter name iifname map @sent6
               }
               chain received { type filter hook postrouting priority 300; policy accept;
-                oifname != \(ports) accept
                 \(four) counter name oifname map @received4
                 \(six) counter name oifname map @received6
               }
@@ -144,7 +138,7 @@ struct Filter {
 
     /// What may come in at a VPS's port: its own addresses and nothing else. And from port to port of ctr's bridge nothing, but
     /// for what asked for a published port: with br_netfilter, which other programs load, the bridge itself passes that on.
-    /// (For the same reason ports are not `isolated`.)
+    /// (For the same reason ports are not `isolated`.) Ordinary packets are through after the fewest rules.
     private var ports: String {
         """
           set ports { type ifname; }
@@ -153,18 +147,19 @@ struct Filter {
           set own6 { type ifname . ether_addr . ipv6_addr; }
           set targets6 { typeof iifname . ether saddr . @th,64,128; }
           map rates { type ifname : limit; }
-        \(counters("@ports", four: "ether type ip", six: "ether type ip6"))
+        \(counters(four: "ether type ip", six: "ether type ip6"))
           chain prerouting { type filter hook prerouting priority -300; policy accept;
             iifname != @ports accept
             limit name iifname map @rates jump refuse
+            udp sport { 67, 547 } jump refuse
+            iifname . ether saddr . ip saddr @own4 goto sent
+            meta l4proto tcp iifname . ether saddr . ip6 saddr @own6 goto sent
             icmpv6 type { nd-router-advert, nd-redirect } jump refuse
-            udp sport 67 jump refuse
-            iifname . ether saddr @macs accept
+            iifname . ether saddr @macs goto sent
             icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @targets6 jump refuse
-            iifname . ether saddr . ip saddr @own4 accept
-            iifname . ether saddr . ip6 saddr @own6 accept
+            iifname . ether saddr . ip6 saddr @own6 goto sent
             iifname . ether saddr . arp saddr ip @own4 iifname . arp saddr ether . arp saddr ip @own4 accept
-            ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } accept
+            ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } goto sent
             jump refuse
           }
           chain forward { type filter hook forward priority 0; policy accept;

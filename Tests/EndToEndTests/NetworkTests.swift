@@ -210,15 +210,15 @@ import Testing
             return mac, four, six
         BROAD = b"\\xff" * 6
         OTHER = b"\\x02\\x11\\x22\\x33\\x44\\x55"
-        def ip4(mac, src, word):
-            head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28 + len(word), 1, 0, 64, 17, 0, src, b"\\xff" * 4)
+        def ip4(mac, src, word, nxt=17, port=9):
+            head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28 + len(word), 1, 0, 64, nxt, 0, src, b"\\xff" * 4)
             total = sum(struct.unpack("!10H", head)); total = (total & 0xffff) + (total >> 16); total = (total & 0xffff) + (total >> 16)
-            return BROAD + mac + b"\\x08\\x00" + head[:10] + struct.pack("!H", total ^ 0xffff) + head[12:] + udp(word)
+            return BROAD + mac + b"\\x08\\x00" + head[:10] + struct.pack("!H", total ^ 0xffff) + head[12:] + udp(word, port)
         def arp(mac, inner, src, word):
             return BROAD + mac + b"\\x08\\x06" + struct.pack("!HHBBH", 1, 0x800, 6, 4, 1) + inner + src + b"\\0" * 6 + b"\\x0a\\0\\0\\x01" + word
         def ip6(mac, src, nxt, body, dst=bytes.fromhex("ff02" + "00" * 13 + "01")):
             return b"\\x33\\x33\\0\\0\\0\\x01" + mac + b"\\x86\\xdd" + struct.pack("!IHBB", 6 << 28, len(body), nxt, 255) + src + dst + body
-        def udp(word): return struct.pack("!HHHH", 9, 9, 8 + len(word), 0) + word
+        def udp(word, port=9): return struct.pack("!HHHH", port, 9, 8 + len(word), 0) + word
         def na(target, word): return struct.pack("!BBHI", 136, 0, 0, 0x20000000) + target + word
         if sys.argv[1] == "listen":
             s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); s.bind((sys.argv[2], 0)); s.settimeout(60)
@@ -238,6 +238,8 @@ import Testing
                 ip4(mac, b4, b"<ip4>"), ip4(OTHER, four, b"<mac4>"), ip4(mac, four, b"<true4>"),
                 arp(mac, mac, b4, b"<arpip>"), arp(mac, OTHER, four, b"<arpmac>"), arp(OTHER, OTHER, four, b"<mac>"), arp(mac, mac, four, b"<truearp>"),
                 ip6(mac, b6, 17, udp(b"<ip6>")), ip6(OTHER, six, 17, udp(b"<mac6>")), ip6(mac, six, 17, udp(b"<true6>")),
+                ip4(mac, b4, b"<tcp4>", nxt=6), ip6(mac, b6, 6, udp(b"<tcp6>")), ip6(OTHER, six, 6, udp(b"<tcpmac6>")),
+                ip4(mac, four, b"<dhcp>", port=67), ip6(mac, six, 17, udp(b"<dhcp6>", 547)),
                 ip6(mac, six, 58, na(b6, b"<na>")), ip6(mac, six, 58, struct.pack("!BBHIQ", 134, 0, 0, 0, 0) + b"<ra>"), ip6(mac, six, 58, na(six, b"<truena>")),
                 BROAD + mac + b"\\x81\\0\\0\\x01" + ip4(mac, b4, b"<vlan>")[12:], ip4(mac, four, b"<END>"),
             ]: s.send(frame); time.sleep(0.01)
