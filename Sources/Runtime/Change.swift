@@ -31,11 +31,15 @@ public struct Change: Sendable {
         guard let old = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(name) }
         let new = try wanted(old, host)
         try Recovery(host: host).sweep(name)
-        try claim(new, old, files, lock)
-        try write(new, lock)
+        let giveBack = try claim(new, old, files, lock)
+        do throws(CtrError) { try write(new, lock) } catch {
+            giveBack()
+            throw error
+        }
         defer { EventLog(host).append(.changed, vps: name) }
         guard let running = try RunningInit.find(files) else { return [] }
         do throws(CtrError) { try apply(new, running, files, lock) } catch {
+            giveBack()
             try write(old, lock)
             throw error
         }
@@ -57,15 +61,16 @@ public struct Change: Sendable {
     }
 
     /// Before it is written down: what is refused is not kept. One that runs keeps its network and MAC until its next start.
+    /// - Returns: what takes all of it back, as well as may be.
     private func claim(
         _ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles, _ lock: VerbLock
-    ) throws(CtrError) {
+    ) throws(CtrError) -> () -> Void {
         guard new.network != old.network || new.interface != old.interface || new.interfaces != old.interfaces else {
-            return
+            return {}
         }
         guard let running = try RunningInit.find(files) else { return try claimStopped(new, old, files, lock) }
         let live = running.state.config.livePorts(new, old)
-        if live.isEmpty { return }
+        if live.isEmpty { return {} }
         let network = try files.host.network(settings: .load())
         let handle = running.handle
         let pid = running.state.pid
@@ -73,20 +78,22 @@ public struct Change: Sendable {
             try network.change(old, to: new, pid: pid, isAlive: { !handle.hasEnded })
         }
         var done: [(VPSConfig, VPSConfig)] = []
+        func giveBack() { for (before, after) in done.reversed() { try? change(after, to: before) } }
         do throws(CtrError) {
             for (before, after) in live {
                 try change(before, to: after)
                 done.append((before, after))
             }
         } catch {
-            for (before, after) in done.reversed() { try? change(after, to: before) }
+            giveBack()
             throw error
         }
+        return giveBack
     }
 
     private func claimStopped(
         _ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles, _ lock: VerbLock
-    ) throws(CtrError) {
+    ) throws(CtrError) -> () -> Void {
         var before = old
         if old.interfaces == nil, new.interfaces != nil {
             // Should this be killed, the next start gives back what its first further interfaces had.
@@ -94,16 +101,21 @@ public struct Change: Sendable {
             try write(before, lock)
         }
         let network = files.host.network()
+        let former = before
+        func giveBack() {
+            _ = try? files.host.claimPorts(former)
+            try? network.releaseOthers(than: former)
+            if former != old { try? write(old, lock) }
+        }
         do throws(CtrError) {
             _ = try files.host.claimPorts(new)
             try network.releaseOthers(than: new)
         } catch {
             // Of several interfaces some may have come by what others were refused.
-            _ = try? files.host.claimPorts(before)
-            try? network.releaseOthers(than: before)
-            if before != old { try write(old, lock) }
+            giveBack()
             throw error
         }
+        return giveBack
     }
 
     private func apply(
