@@ -19,6 +19,11 @@ public struct Manifest: Codable, Sendable, Equatable {
         /// In its place in format 1, which is read and not written any more: of ``SHA256``, lower-case hexadecimal.
         public var sha256: String?
 
+        /// Whether it holds the memory of a process: many times as much as all others, as criu names it.
+        public var isMemory: Bool { File.isMemory(name) }
+
+        static func isMemory(_ name: String) -> Bool { name.hasPrefix("images/pages-") }
+
         /// Whether what a file holds is what was written.
         func matches(_ file: SharedFD) throws(CtrError) -> Bool {
             if let crc32c { return try CRC32C.hex(of: file) == crc32c }
@@ -60,12 +65,13 @@ public struct Manifest: Codable, Sendable, Equatable {
         var done: Int64 = 0
         let durability = Durability(directory: directory)
         for file in names {
+            let isMemory = File.isMemory(file.name)
             let opened = try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
-                SharedFD(try directory.fd.open(file.name, [.readOnly, .noFollow]))
+                SharedFD(try directory.fd.open(file.name, [isMemory ? .readWrite : .readOnly, .noFollow]))
             }
             // The disk is at work while it is summed up.
-            opened.fd.startWriting()
-            let sum = try CRC32C.hex(of: opened)
+            if !isMemory { opened.fd.startWriting() }
+            let sum = try isMemory ? MemoryImage.seal(opened) : CRC32C.hex(of: opened)
             try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
                 try durability.add(opened, file.size)
             }

@@ -73,9 +73,18 @@ extension FD {
                 ctr_dedupe_range(rawValue, other.rawValue, offset, min(count, 16 << 20)), "ioctl FIDEDUPERANGE"))
     }
 
-    /// Has what is written of this file go to the disk from now on, without waiting for it; a hint, of which nothing is
-    /// promised. The corresponding call is `sync_file_range(2)` with SYNC_FILE_RANGE_WRITE.
-    public borrowing func startWriting() { _ = ctr_start_writing(rawValue) }
+    /// Has what is written of a range of this file go to the disk from now on, without waiting for it; a hint, of which nothing
+    /// is promised. The corresponding call is `sync_file_range(2)` with SYNC_FILE_RANGE_WRITE.
+    /// - Parameter size: 0: to the end.
+    public borrowing func startWriting(_ offset: Int64 = 0, _ size: Int64 = 0) {
+        _ = ctr_start_writing(rawValue, offset, size)
+    }
+
+    /// Gives the space of a range back, which reads as zeros from then on; the size stays. The corresponding call is
+    /// `fallocate(2)` with FALLOC_FL_PUNCH_HOLE.
+    public borrowing func punch(_ offset: Int64, _ size: Int64) throws(SysError) {
+        try check(ctr_punch(rawValue, offset, size), "fallocate")
+    }
 
     /// Hands all bytes of this file over in pieces, from its start; the offset is put back there.
     public borrowing func forEachPiece(_ body: (UnsafeRawBufferPointer) -> Void) throws(SysError) {

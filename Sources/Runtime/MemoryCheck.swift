@@ -26,11 +26,6 @@ public struct MemoryCheck: ~Copyable {
         } catch { throw CtrError(.failed, "check of the checkpoint's memory", cause: error) }
     }
 
-    /// What is held against the manifest there, and not before.
-    static func concerns(_ file: Manifest.File) -> Bool {
-        file.name.hasPrefix("\(CheckpointFiles.images)/pages-")
-    }
-
     /// The hidden verb `checkpoint-memory PARENT`. The checkpoint is descriptor 3.
     public static func main(_ parent: String) -> Int32 {
         do throws(SysError) {
@@ -42,7 +37,7 @@ public struct MemoryCheck: ~Copyable {
                 guard let manifest = try Manifest.read(checkpoint) else {
                     throw CtrError(.config, "checkpoint: damaged: no \(Manifest.name)")
                 }
-                try manifest.check(checkpoint, contentsOf: concerns)
+                try manifest.check(checkpoint, contentsOf: \.isMemory)
             } catch { word = error.message }
             try FD.standard(1).writeAll(Array(word.utf8))
             return 0

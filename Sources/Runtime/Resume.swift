@@ -63,7 +63,7 @@ public struct Resume: Codable, Sendable {
             let checkpoint = try? SharedFD(directory.fd.open(CheckpointFiles.name, [.directory, .noFollow])),
             let manifest = try? Manifest.read(checkpoint)
         else { return 0 }
-        return manifest.files.filter(MemoryCheck.concerns).reduce(0) { $0 + $1.size }
+        return manifest.files.filter(\.isMemory).reduce(0) { $0 + $1.size }
     }
 
     /// Bytes that its processes have by now.
@@ -154,7 +154,7 @@ struct Resuming {
             guard let manifest = try Manifest.read(checkpoint) else {
                 throw CtrError(.config, "checkpoint: damaged: no \(Manifest.name)")
             }
-            try manifest.check(checkpoint, contentsOf: { !MemoryCheck.concerns($0) })
+            try manifest.check(checkpoint, contentsOf: { !$0.isMemory })
             try manifest.checkProcessor()
         } catch { throw CtrError(error.code, "resume \(name): \(error.message)") }
         guard var record: SuspendRecord = try VPSFiles.read(CheckpointFiles.record, in: checkpoint, of: name) else {

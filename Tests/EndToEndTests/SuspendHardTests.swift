@@ -66,6 +66,22 @@ struct SuspendHardTests {
         }
     }
 
+    /// What a program has cleared takes no space of the checkpoint, and is zero again.
+    @Test func clearedMemoryIsNotStored() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try server(f)
+            try begin(f, n, "clear 100000000")
+            try f.ctr("suspend", n).succeeds()
+            let images = "\(f.root)/vps/\(n)/checkpoint/images/pages-*.img"
+            let sizes = try f.sh("du -c --apparent-size -m \(images) | tail -n 1; du -c -m \(images) | tail -n 1").lines
+                .compactMap { Int($0.prefix { $0.isNumber }) }
+            #expect(sizes.count == 2 && sizes[0] >= 95 && sizes[1] < 10, "\(sizes)")
+            try f.ctr("resume", n).succeeds()
+            try f.sh("sleep 0.5").succeeds()
+            #expect(try f.ctr("exec", n, "--", "ps").out.contains("/hard clear"))
+        }
+    }
+
     /// An editor or a mail server watches thousands of directories: more than a command line can name.
     @Test func thousandsOfWatches() throws {
         try Fixture.withServers { (f) throws in
@@ -224,6 +240,12 @@ struct SuspendHardTests {
                 unsigned *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
                 unsigned value = 1;
                 for (size_t i = 0; i < size / 4; i++) all[i] = value = value * 1664525 + 1013904223;
+            } else if (!strcmp(word, "clear")) {
+                size_t size = strtoul(words[2], NULL, 10);
+                char *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                memset(all, 1, size); memset(all, 0, size - 1);
+                ready();
+                for (;;) { usleep(50000); for (size_t i = 0; i < size; i++) if (all[i] != (i == size - 1)) return 3; }
             } else if (!strcmp(word, "watch")) {
                 int number = atoi(words[2]), watches = inotify_init();
                 char name[100];

@@ -405,8 +405,11 @@ CTR_CONST(BPF_PROG_TYPE_CGROUP_DEVICE); CTR_CONST(BPF_CGROUP_DEVICE);
 CTR_VALUE(SEEK_DATA, 3); CTR_VALUE(SEEK_HOLE, 4);
 CTR_CONST(STATX_SIZE); CTR_CONST(STATX_TYPE);
 static inline long ctr_syncfs(int fd) { return ctr_ret(syscall(SYS_syncfs, fd)); }
-static inline long ctr_start_writing(int fd) {
-    return ctr_ret(syscall(SYS_sync_file_range, fd, (int64_t)0, (int64_t)0, 2u /* SYNC_FILE_RANGE_WRITE */));
+static inline long ctr_start_writing(int fd, int64_t offset, int64_t size) {
+    return ctr_ret(syscall(SYS_sync_file_range, fd, offset, size, 2u /* SYNC_FILE_RANGE_WRITE */));
+}
+static inline long ctr_punch(int fd, int64_t offset, int64_t size) {
+    return ctr_ret(syscall(SYS_fallocate, fd, 3 /* FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE */, offset, size));
 }
 static inline long ctr_pipe2(int *fds, int flags) { return ctr_ret(syscall(SYS_pipe2, fds, flags)); }
 static inline long ctr_copy_file_range(int from, int64_t *_Nullable offset, int to, int64_t *_Nullable target,
