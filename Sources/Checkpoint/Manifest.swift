@@ -43,6 +43,8 @@ public struct Manifest: Codable, Sendable, Equatable {
     public var files: [File] = []
     /// Bytes of all files.
     public var size: Int64 { files.reduce(0) { $0 + $1.size } }
+    /// Bytes of the processes' memory.
+    public var memory: Int64 { files.reduce(0) { $0 + ($1.isMemory ? $1.size : 0) } }
 
     private struct Format: Codable { var version: Int }
 
@@ -50,19 +52,16 @@ public struct Manifest: Codable, Sendable, Equatable {
     static let limit = 16 << 20
 
     /// Sums up all files of a directory, two levels deep, makes each durable, and writes the manifest, durable too.
-    /// - Parameter progress: bytes done and in all.
+    /// - Parameter format: 3 where a ctr that knows only 2 must not try to read it.
     /// - Throws: `io`; what was written by then stays.
-    public static func seal(
-        _ directory: SharedFD, criu: String, progress: (Int64, Int64) -> Void = { _, _ in }
-    ) throws(CtrError) -> Manifest {
+    public static func seal(_ directory: SharedFD, criu: String, format: Int = 2) throws(CtrError) -> Manifest {
         let processor = try Processor.here()
         let kernel = try describing("kernel release") { () throws(SysError) in try ProcFiles.kernelRelease() }
         var manifest = Manifest(
             created: Timestamp.now(), criu: criu, kernel: kernel, architecture: Processor.architecture,
             processor: processor)
+        manifest.version = format
         let names = try files(of: directory).filter { $0.name != name }
-        let total = names.reduce(0) { $0 + $1.size }
-        var done: Int64 = 0
         let durability = Durability(directory: directory)
         for file in names {
             let isMemory = File.isMemory(file.name)
@@ -76,8 +75,6 @@ public struct Manifest: Codable, Sendable, Equatable {
                 try durability.add(opened, file.size)
             }
             manifest.files.append(File(name: file.name, size: file.size, crc32c: sum))
-            done += file.size
-            progress(done, total)
         }
         manifest.files.sort { $0.name < $1.name }
         let encoder = JSONEncoder()
@@ -95,7 +92,7 @@ public struct Manifest: Codable, Sendable, Equatable {
 
     /// Reads a manifest and nothing else; nil where there is none.
     /// - Throws: `config` for one that is damaged.
-    public static func read(_ directory: SharedFD) throws(CtrError) -> Manifest? {
+    public static func read(_ directory: SharedFD, _ name: String = name) throws(CtrError) -> Manifest? {
         let bytes: [UInt8]
         do throws(SysError) { bytes = try directory.fd.readFile(name, limit: limit) } catch {
             if error.errno == Errno.noEntry { return nil }
@@ -103,14 +100,14 @@ public struct Manifest: Codable, Sendable, Equatable {
         }
         do {
             let format = try JSONDecoder().decode(Format.self, from: Data(bytes)).version
-            guard format == 1 || format == 2 else {
+            guard (1...3).contains(format) else {
                 throw CtrError(
                     .config,
                     "checkpoint: its format \(format) is not known to this ctr (resume it with the one that wrote it)")
             }
             let manifest = try JSONDecoder().decode(Manifest.self, from: Data(bytes))
             guard
-                manifest.files.allSatisfy({ ($0.crc32c != nil) == (format == 2) && ($0.sha256 != nil) == (format == 1) }
+                manifest.files.allSatisfy({ ($0.crc32c != nil) == (format > 1) && ($0.sha256 != nil) == (format == 1) }
                 )
             else { throw CtrError(.config, "manifest of the checkpoint: damaged") }
             return manifest

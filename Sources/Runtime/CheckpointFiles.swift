@@ -48,7 +48,7 @@ enum CheckpointFiles {
     private static let awoken = "hibernated.used"
     /// Names of a checkpoint, and what it is called when it is none any more.
     static let forms = [(name, used), (hibernated, awoken)]
-    static let leftovers = [unfinished, used, hibernating, awoken]
+    static let leftovers = [unfinished, used, hibernating, awoken, PackedCheckpoint.unpacked]
     static let images = "images"
     static let record = "vps.json"
     static let devices = "dev.tar"

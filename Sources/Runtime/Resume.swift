@@ -63,7 +63,7 @@ public struct Resume: Codable, Sendable {
             let checkpoint = try? SharedFD(directory.fd.open(CheckpointFiles.name, [.directory, .noFollow])),
             let manifest = try? Manifest.read(checkpoint)
         else { return 0 }
-        return manifest.files.filter(\.isMemory).reduce(0) { $0 + $1.size }
+        return manifest.memory
     }
 
     /// Bytes that its processes have by now.
@@ -107,6 +107,7 @@ public struct Resume: Codable, Sendable {
         do throws(CtrError) { return try Resuming.attempt(place, lock, &isTouched) } catch {
             try? Recovery(host: host).settleStopped(files)
             if isTouched { Resuming.markDisk(files, in: place.directory) }
+            SlowRemoval.remove(checkpoint: PackedCheckpoint.unpacked, in: place.directory)
             throw error
         }
     }
@@ -149,8 +150,13 @@ struct Resuming {
             if let attached { opened = CheckpointPlace(parent: try attached.openTop(), isOnDisk: true) }
         }
         disk = attached
-        checkpoint = try opened.open(place.files)
         do throws(CtrError) {
+            let stored = try opened.open(place.files)
+            if try Manifest.read(stored)?.version == PackedCheckpoint.format {
+                checkpoint = try PackedCheckpoint(files: place.files, directory: directory).unpack()
+            } else {
+                checkpoint = stored
+            }
             guard let manifest = try Manifest.read(checkpoint) else {
                 throw CtrError(.config, "checkpoint: damaged: no \(Manifest.name)")
             }
@@ -218,7 +224,9 @@ struct Resuming {
             template: template, terminal: terminal, output: output)
         // To whoever asked for it inside.
         HostPath.answer("resumed", to: running.state)
-        SlowRemoval.remove(checkpoint: CheckpointFiles.used, in: place.directory)
+        for name in [CheckpointFiles.used, PackedCheckpoint.unpacked] {
+            SlowRemoval.remove(checkpoint: name, in: place.directory)
+        }
         files.sweepCheckpoints(in: place.directory)
         if let attached = self.disk, let top = try? attached.openTop() { CheckpointFiles.sweep(disk: top) }
         return watched

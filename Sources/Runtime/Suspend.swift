@@ -23,6 +23,9 @@ public struct Suspend: Sendable {
     private var attempts: Int { only == nil ? 10 : 2 }
     private var verb: String { onDisk ? "hibernate" : "suspend" }
 
+    /// Its memory is packed when it has ended.
+    public var packed = false
+
     public init(name: String, keepRunning: Bool = false) {
         self.name = name
         self.keepRunning = keepRunning
@@ -36,6 +39,7 @@ public struct Suspend: Sendable {
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
         if !keepRunning, try files.hasCheckpoint(), try RunningInit.find(files) == nil { return false }
+        if packed { try PackedCheckpoint.requireProgram("suspend \(name)") }
         progress(.step(verb))
         let record = try checkpoint(files, lock, on: host, progress: progress)
         if keepRunning {
@@ -51,6 +55,14 @@ public struct Suspend: Sendable {
         try Ending(files: files).settle()
         try DiskMark.write(files, record.config, in: lock.directory)
         EventLog(host).append(.suspended, vps: name, detail: only == nil ? [:] : ["askedInside": true])
+        if packed {
+            progress(.step("pack"))
+            do throws(CtrError) {
+                try PackedCheckpoint(files: files, directory: lock.directory).pack {
+                    progress(.progress(done: $0, total: $1))
+                }
+            } catch { progress(.note("suspend \(name): its memory is not packed: \(error.message)")) }
+        }
         return true
     }
 

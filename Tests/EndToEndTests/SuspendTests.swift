@@ -77,7 +77,8 @@ struct SuspendTests {
             try f.ctr("suspend", n).succeeds()
             let resume = try f.start(f.program, ["resume", n])
             try f.sh(
-                "until p=$(pgrep -f '^/proc/self/exe checkpoint-memory '); do :; done; kill -9 $p", timeout: 20
+                "until s=$(pgrep -f '\(f.root) .*[s]upervise') && p=$(pgrep -P $s -f '[c]heckpoint-memory'); do :; done; kill -9 $p",
+                timeout: 20
             ).succeeds()
             try resume.wait().fails(1, words: n, "memory was killed", "stays as it is")
             #expect(try f.state(n) == "suspended")
@@ -92,6 +93,42 @@ struct SuspendTests {
             try f.sh(change + "dd if=\(f.path)/last of=$p bs=1 seek=$((s-1)) conv=notrunc").succeeds()
             try f.ctr("resume", n).succeeds()
             try f.goesOn(n)
+        }
+    }
+
+    /// Packed it takes less, and is unpacked, checked and gone at a resume; damaged it stays, and killed half-way it is whole.
+    @Test(.enabled(if: access("/usr/bin/zstd", X_OK) == 0, "no zstd")) func packed() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none")
+            try f.fillMemory(of: n, 200_000_000)
+            let place = "\(f.root)/vps/\(n)"
+            let suspend = try f.start(f.program, ["suspend", "--compress", "zstd", n])
+            try f.sh("until p=$(pgrep -P \(suspend.pid) zstd); do :; done; kill -9 $p \(suspend.pid)", timeout: 30)
+                .succeeds()
+            _ = try suspend.wait()
+            #expect(try f.state(n) == "suspended")
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+            #expect(!f.exists("root/vps/\(n)/checkpoint.new"))
+            try f.ctr("suspend", "--compress", "zstd", n).succeeds()
+            #expect(
+                try f.sh("ls \(place)/checkpoint/images").lines.filter { $0.hasPrefix("pages-") }.allSatisfy {
+                    $0.hasSuffix(".zst")
+                })
+            let size = try #require(Int(f.sh("du -sm \(place)/checkpoint").out.prefix { $0.isNumber }))
+            #expect(size < 20, "\(size)M")
+            let change = "cd \(place)/checkpoint/images && p=$(ls -S pages-*.zst | head -n 1) && "
+            try f.sh(change + "cp $p \(f.path)/saved && printf XXXX | dd of=$p bs=1 seek=200 conv=notrunc").succeeds()
+            try f.ctr("resume", n).fails(78, words: n, "damaged", "pages-", "unpacked")
+            #expect(try f.state(n) == "suspended" && !f.exists("root/vps/\(n)/checkpoint.unpacked"))
+            try f.sh(change + "cp \(f.path)/saved $p").succeeds()
+            try f.sh(
+                "CTR_CONFIG=$PWD/full.json; echo '{\"idRegistry\": \"\(f.path)/ids\", \"spaceReserve\": \"1000000G\"}' > full.json; CTR_CONFIG=$PWD/full.json $CTR resume \(n)"
+            )
+            .fails(73, words: "unpack the memory of VPS \(n)", "in reserve")
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+            #expect(try f.sh("ls \(place)").lines.allSatisfy { !$0.hasPrefix("checkpoint") })
         }
     }
 

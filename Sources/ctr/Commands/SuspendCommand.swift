@@ -7,17 +7,22 @@ struct SuspendCommand: Verb {
     static let configuration = CommandConfiguration(
         commandName: "suspend",
         abstract: "Put the memory of running VPSs into files and give back all that they held.",
-        usage: "ctr suspend NAME... [--keep-running]",
+        usage: "ctr suspend NAME... [--keep-running | --compress zstd]",
         discussion: """
             Memory, processes and open files go to the VPS's directory; ctr resume (or start) lets it go on from there. \
             What fails leaves the VPS running as before, and says why. Suspending what is suspended succeeds.
 
-            Example:
+            Examples:
               ctr suspend web
+              ctr suspend --compress zstd web      its memory takes less of the host's disk, and longer to come back
             """)
+
+    enum Compression: String, CaseIterable, ExpressibleByArgument { case zstd }
 
     @Flag(help: "Write the checkpoint (as checkpoint.kept) and let it run on.")
     var keepRunning = false
+    @Option(help: "Pack the memory when the VPS has ended: zstd. A resume unpacks it first, and needs room for that.")
+    var compress: Compression?
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: "The VPSs.", completion: Completions.vpsNames)
     var names: [String]
@@ -26,11 +31,17 @@ struct SuspendCommand: Verb {
 
     func execute(_ globals: Globals) throws(CtrError) -> Int32 {
         let host = try globals.host()
-        let words = ["suspend"] + (keepRunning ? ["--keep-running"] : [])
+        if keepRunning, compress != nil {
+            throw CtrError(.usage, "suspend: --compress is for a VPS that ends (leave --keep-running out)")
+        }
+        let words =
+            ["suspend"] + (keepRunning ? ["--keep-running"] : [])
+            + (compress.map { ["--compress", $0.rawValue] } ?? [])
         return try EachName(names: names, globals: globals, words: words).run { (name) throws(CtrError) in
             let line = ProgressLine(name, globals)
             defer { line.clear() }
-            let verb = Suspend(name: name, keepRunning: keepRunning)
+            var verb = Suspend(name: name, keepRunning: keepRunning)
+            verb.packed = compress != nil
             return try verb.run(on: host) { line.handle($0) } ? .done : .unchanged("is suspended already")
         }
     }
