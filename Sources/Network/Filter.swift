@@ -75,7 +75,8 @@ struct Filter {
             """
     }
 
-    /// What may reach the VPSs of the bridge, and what of the host they may reach.
+    /// What may reach the VPSs of the bridge, and what of the host they may reach. All interfaces of ctr's begin with its name,
+    /// also those of other roots.
     private var walls: String {
         """
           chain forward { type filter hook forward priority 0; policy accept;
@@ -95,6 +96,8 @@ struct Filter {
           chain input { type filter hook input priority 0; policy accept;
             iifname "\(bridge)" goto services
             iifname @routed goto services
+            iifname "\(bridge)p*" drop
+            iifname "\(HostNetwork.portPrefix)*" drop
           }
           set routed4 { type ifname . ipv4_addr; }
           set routed6 { type ifname . ipv6_addr; }
@@ -111,8 +114,7 @@ struct Filter {
           }
           chain routedforward { type filter hook forward priority 0; policy accept;
             ct state established,related accept
-            iifname @routed oifname @routed \(open ? "accept" : "drop")
-            iifname "\(bridge)" oifname @routed \(open ? "accept" : "drop")
+            iifname "ctr*" oifname @routed \(open ? "accept" : "drop")
           }
 
         """
@@ -139,6 +141,13 @@ struct Filter {
     /// What may come in at a VPS's port: its own addresses and nothing else. And from port to port of ctr's bridge nothing, but
     /// for what asked for a published port: with br_netfilter, which other programs load, the bridge itself passes that on.
     /// (For the same reason ports are not `isolated`.) Ordinary packets are through after the fewest rules.
+    ///
+    /// The kind of a frame is taken from its header: where it has a VLAN tag, `meta protocol`, by which nft tells what a rule on
+    /// `ip6 saddr` is about, is that of what the tag is on, and `ether type` the tag's.
+    ///
+    /// Frames to 01:80:c2:00:00:00 to :0f are for the bridge itself: of those it hands on to the host, as of the port, some pass
+    /// `input` alone, and some (0, of a spanning tree, and e) no hook of the family at all (br_handle_frame in
+    /// net/bridge/br_input.c). What is of IP the table `inet` drops; see also ``NetlinkBatch/setSilent(port:)``.
     private var ports: String {
         """
           set ports { type ifname; }
@@ -151,16 +160,33 @@ struct Filter {
           chain prerouting { type filter hook prerouting priority -300; policy accept;
             iifname != @ports accept
             limit name iifname map @rates jump refuse
-            udp sport { 67, 547 } jump refuse
+            ether type vmap { ip : goto ipv4, ip6 : goto ipv6, arp : goto whohas }
+            jump refuse
+          }
+          chain ipv4 {
+            udp sport 67 jump refuse
             iifname . ether saddr . ip saddr @own4 goto sent
+            iifname . ether saddr @macs goto sent
+            jump refuse
+          }
+          chain ipv6 {
             meta l4proto tcp iifname . ether saddr . ip6 saddr @own6 goto sent
             icmpv6 type { nd-router-advert, nd-redirect } jump refuse
+            udp sport 547 jump refuse
             iifname . ether saddr @macs goto sent
             icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @targets6 jump refuse
             iifname . ether saddr . ip6 saddr @own6 goto sent
-            iifname . ether saddr . arp saddr ip @own4 iifname . arp saddr ether . arp saddr ip @own4 accept
-            ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld-listener-report, mld2-listener-report } goto sent
+            ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . ether saddr . @th,64,128 @targets6 goto sent
+            ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } goto sent
             jump refuse
+          }
+          chain whohas {
+            iifname . ether saddr . arp saddr ip @own4 iifname . arp saddr ether . arp saddr ip @own4 accept
+            iifname . ether saddr @macs accept
+            jump refuse
+          }
+          chain input { type filter hook input priority -300; policy accept;
+            ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 iifname @ports jump refuse
           }
           chain forward { type filter hook forward priority 0; policy accept;
             iifname != "\(bridge)p*" accept

@@ -67,8 +67,9 @@ extension HostNetwork {
             batch.add(pair, into: namespace)
             batch.set(alias: pair.alias, of: pair.name)
             batch.setNoIPv6(of: pair.name)
+            if pair.master != nil { batch.setSilent(port: pair.name) }
             batch.setUp(pair.name)
-            guard let refusal = try socket.send(batch).first else { return }
+            guard let refusal = try socket.send(batch).first else { return try place(pair, socket) }
             // What a VPS of this name left that ended a moment ago, or whose ctr was killed.
             if !isSecond, refusal.errno == Errno.exists, let there = try socket.link(pair.name),
                 there.alias == pair.alias
@@ -80,10 +81,18 @@ extension HostNetwork {
                 throw refusal.error(.unavailable, hint: "an interface of this name is there, and not of this VPS")
             }
             // Without IPv6 in the kernel there is nothing to turn off.
-            if refusal.what.hasPrefix("IPv6"), !HostSysctl.hasIPv6 { return }
+            if refusal.what.hasPrefix("IPv6"), !HostSysctl.hasIPv6 { return try place(pair, socket) }
             try? NetworkUndo.remove(pair.name, socket)
             throw refusal.error()
         }
+    }
+
+    /// The port is to know its VPS's MAC without learning it.
+    private func place(_ pair: VethPair, _ socket: NetlinkSocket) throws(CtrError) {
+        guard pair.master != nil, let link = try socket.link(pair.name) else { return }
+        let batch = NetlinkBatch()
+        batch.add(place: pair.peerMAC, at: link.index)
+        try socket.carryOut(batch)
     }
 
     /// What the filter lets through.

@@ -43,8 +43,15 @@ public struct HostNetwork: Sendable {
         if let slot = note.slot(plan) { return "\(bridge)p\(String(slot, radix: 36))" }
         let digits = String(NetworkPlan.hash("\(root)/\(vps)"), radix: 36)
         let hash = String(repeating: "0", count: max(0, 12 - digits.count)) + digits
-        return note.kind == .nat ? "\(bridge)p-\(hash.suffix(4))" : "ctr\(hash.suffix(12))"
+        switch note.kind {
+        case .nat: return "\(bridge)p-\(hash.suffix(4))"
+        case .bridge: return "\(HostNetwork.portPrefix)\(hash.suffix(11))"
+        case .routed: return "ctr\(hash.suffix(12))"
+        }
     }
+
+    /// Of the ports of operators' bridges.
+    static let portPrefix = "ctrp"
 
     func filter(_ plan: NetworkPlan) -> Filter {
         Filter(table: table, bridge: bridge, subnet4: plan.subnet4, subnet6: plan.subnet6, open: settings.open ?? false)

@@ -149,6 +149,35 @@ extension NetlinkBatch {
         change(name, what: "alias of interface \(name)") { $0.put(IFLA_IFALIAS, Array(alias.utf8)) }
     }
 
+    /// A bridge takes no place of a MAC from what comes in at this port, and no word of a spanning tree: one that speaks of it is
+    /// closed. For the bridge looks at frames of both kinds where no packet filter does.
+    func setSilent(port name: String) {
+        change(name, what: "port \(name) of a bridge") { message in
+            message.nest(IFLA_LINKINFO) { info in
+                info.put(IFLA_INFO_SLAVE_KIND, "bridge")
+                info.nest(IFLA_INFO_SLAVE_DATA) { data in
+                    data.put(IFLA_BRPORT_LEARNING, u8: 0)
+                    data.put(IFLA_BRPORT_GUARD, u8: 1)
+                }
+            }
+        }
+    }
+
+    /// The bridge knows from now on that a MAC is at this port.
+    func add(place mac: MACAddress, at index: Int32) {
+        add(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, what: "place of \(mac) on the bridge") { message in
+            var fixed = ndmsg()
+            // AF_BRIDGE
+            fixed.ndm_family = 7
+            fixed.ndm_ifindex = index
+            fixed.ndm_flags = UInt8(NTF_MASTER)
+            // `static` of bridge(8); permanent ones are the host's own.
+            fixed.ndm_state = UInt16(NUD_NOARP)
+            message.put(fixed)
+            message.put(NDA_LLADDR, mac.bytes)
+        }
+    }
+
     /// It gets no link-local address of IPv6: a port of a bridge is no host.
     func setNoIPv6(of name: String) {
         // AF_INET6, IN6_ADDR_GEN_MODE_NONE

@@ -14,14 +14,17 @@ struct SuspendCommand: Verb {
 
             Examples:
               ctr suspend web
-              ctr suspend --compress zstd web      its memory takes less of the host's disk, and longer to come back
+              ctr suspend --compress zstd web      less of the host's disk, longer to come back
             """)
 
     enum Compression: String, CaseIterable, ExpressibleByArgument { case zstd }
 
     @Flag(help: "Write the checkpoint (as checkpoint.kept) and let it run on.")
     var keepRunning = false
-    @Option(help: "Pack the memory when the VPS has ended: zstd. A resume unpacks it first, and needs room for that.")
+    @Option(
+        help: ArgumentHelp(
+            "Pack the memory when the VPS has ended. A resume unpacks it first, and needs room for that.",
+            valueName: "method"))
     var compress: Compression?
     @OptionGroup(title: "Options of every command") var global: GlobalOptions
     @Argument(help: "The VPSs.", completion: Completions.vpsNames)
