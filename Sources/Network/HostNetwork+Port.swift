@@ -10,10 +10,9 @@ extension HostNetwork {
     /// - Parameters:
     ///   - network: as ``claim(_:durable:)`` returned it.
     ///   - pid: of a process in its network namespace, which the caller keeps from being reaped.
-    public func attach(_ vps: String, _ network: ClaimedNetwork, pid: Int32) throws(CtrError) {
-        let namespace = try describing("network namespace of VPS \(vps)", code: .failed, step: "network") {
-            () throws(SysError) in try Kernel.open("/proc/\(pid)/ns/net", .readOnly)
-        }
+    ///   - closed: the host's end stays down, and nothing says where its addresses are, until ``openPort(_:_:pid:)``.
+    public func attach(_ vps: String, _ network: ClaimedNetwork, pid: Int32, closed: Bool = false) throws(CtrError) {
+        let namespace = try self.namespace(of: vps, pid)
         let socket = try NetlinkSocket()
         let plan = try currentPlan()
         let note = AddressRegistry.Note(network)
@@ -28,7 +27,7 @@ extension HostNetwork {
         case .routed: try requireRouting(network, socket)
         case .none, .host: return
         }
-        try make(pair, isSlot: note.slot(plan) != nil, into: namespace, socket)
+        try make(pair, isSlot: note.slot(plan) != nil, into: namespace, closed: closed, socket)
         do throws(CtrError) {
             try admit(note, vps, plan)
             forgetConversations(with: note.published, of: note.addresses)
@@ -36,19 +35,51 @@ extension HostNetwork {
             // What is there is its own of before, or of one that had the slot before it.
             try count(note, vps, plan, registry, dropped: 0)
             _ = consume registry
-            if network.choice == .routed { try route(network, over: name, socket) }
+            if network.choice == .routed, !closed { try route(network, over: name, socket) }
             if let rate = network.rateIn { try shape(name, rate, socket) }
             let guest = try configure(network, pair.peerName, in: namespace)
-            if case .bridge(let bridge) = network.choice, !network.addresses.isEmpty,
-                try socket.awaitForwarding(of: name, to: bridge)
-            {
-                try announce(network.addresses.map(\.address), by: guest, in: namespace)
-            }
+            if !closed { try announce(network, by: guest, in: namespace, over: name, socket) }
         } catch {
             // Whoever started it releases or detaches, but what it makes must never outlive an error.
             try? takeAway(note, vps, plan: plan)
             throw error
         }
+    }
+
+    /// Lets packets through an interface that was attached closed.
+    public func openPort(_ vps: String, _ network: ClaimedNetwork, pid: Int32) throws(CtrError) {
+        let namespace = try self.namespace(of: vps, pid)
+        let name = interfaceName(of: vps, AddressRegistry.Note(network), try currentPlan())
+        let socket = try NetlinkSocket()
+        let batch = NetlinkBatch()
+        batch.setUp(name)
+        try socket.carryOut(batch)
+        if network.choice == .routed { try route(network, over: name, socket) }
+        let peer = HostNetwork.guestInterface(of: vps)
+        guard let guest = try NetlinkSocket.inside(namespace).link(peer) else {
+            throw CtrError(.failed, "network: interface \(peer) of the VPS has gone", step: "network")
+        }
+        try announce(network, by: guest, in: namespace, over: name, socket)
+    }
+
+    public func isPortOpen(_ vps: String, _ network: ClaimedNetwork) throws(CtrError) -> Bool {
+        let name = interfaceName(of: vps, AddressRegistry.Note(network), try currentPlan())
+        return try NetlinkSocket().link(name)?.isUp == true
+    }
+
+    private func namespace(of vps: String, _ pid: Int32) throws(CtrError) -> FD {
+        try describing("network namespace of VPS \(vps)", code: .failed, step: "network") { () throws(SysError) in
+            try Kernel.open("/proc/\(pid)/ns/net", .readOnly)
+        }
+    }
+
+    private func announce(
+        _ network: ClaimedNetwork, by guest: Link, in namespace: borrowing FD, over port: String, _ socket: NetlinkSocket
+    ) throws(CtrError) {
+        guard case .bridge(let bridge) = network.choice, !network.addresses.isEmpty,
+            try socket.awaitForwarding(of: port, to: bridge)
+        else { return }
+        try announce(network.addresses.map(\.address), by: guest, in: namespace)
     }
 
     /// That of the host's end; a bridge with many ports of the same is content.
@@ -60,7 +91,7 @@ extension HostNetwork {
     }
 
     private func make(
-        _ pair: VethPair, isSlot: Bool, into namespace: borrowing FD, _ socket: NetlinkSocket
+        _ pair: VethPair, isSlot: Bool, into namespace: borrowing FD, closed: Bool, _ socket: NetlinkSocket
     ) throws(CtrError) {
         for isSecond in [false, true] {
             let batch = NetlinkBatch()
@@ -68,7 +99,7 @@ extension HostNetwork {
             batch.set(alias: pair.alias, of: pair.name)
             batch.setNoIPv6(of: pair.name)
             if pair.master != nil { batch.setSilent(port: pair.name) }
-            batch.setUp(pair.name)
+            if !closed { batch.setUp(pair.name) }
             guard let refusal = try socket.send(batch).first else { return try place(pair, socket) }
             // What a VPS of this name left that ended a moment ago, or whose ctr was killed.
             if !isSecond, refusal.errno == Errno.exists, let there = try socket.link(pair.name),

@@ -23,10 +23,24 @@ extension Host {
     }
 
     /// Makes the interfaces of a VPS whose first process, `pid`, executes nothing yet.
-    func attach(_ ports: [(name: String, network: ClaimedNetwork)], pid: Int32) throws(CtrError) {
+    /// - Parameter closed: nothing goes through them until ``openPorts(_:pid:ifClosed:)``.
+    func attach(
+        _ ports: [(name: String, network: ClaimedNetwork)], pid: Int32, closed: Bool = false
+    ) throws(CtrError) {
         if ports.isEmpty { return }
         let network = try network(settings: .load())
-        for port in ports { try network.attach(port.name, port.network, pid: pid) }
+        for port in ports { try network.attach(port.name, port.network, pid: pid, closed: closed) }
+    }
+
+    /// - Parameter ifClosed: leaves alone those that are up.
+    func openPorts(_ config: VPSConfig, pid: Int32, ifClosed: Bool = false) throws(CtrError) {
+        let ports = try claimPorts(config)
+        if ports.isEmpty { return }
+        let network = try network(settings: .load())
+        for port in ports {
+            if ifClosed, try network.isPortOpen(port.name, port.network) { continue }
+            try network.openPort(port.name, port.network, pid: pid)
+        }
     }
 }
 

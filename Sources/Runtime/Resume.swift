@@ -87,12 +87,32 @@ public struct Resume: Codable, Sendable {
         try Ending(files: files).stopWaiting()
         let directory = lock.directory
         let isOnDisk = files.isHibernated(in: directory)
+        let remaps = try remaps(files, in: directory)
         try describing("checkpoint of VPS \(name)") { () throws(SysError) in
             try files.useCheckpoint(in: directory)
         }
+        remaps?.discard()
         files.sweepCheckpoints(in: directory)
         if isOnDisk, let config = try files.keptConfig(in: directory) { try files.clearDisk(config, in: directory) }
         DiskMark.remove(in: directory)
+    }
+
+    /// What criu has left on the disk for a restore.
+    private func remaps(_ files: VPSFiles, in directory: SharedFD) throws(CtrError) -> KeptRemaps? {
+        guard !files.isHibernated(in: directory), let config = try files.keptConfig(in: directory) else { return nil }
+        let remaps = try describing("checkpoint of VPS \(name)") { () throws(SysError) in
+            try Remaps.read(
+                SharedFD(try directory.fd.open("\(CheckpointFiles.name)/\(CheckpointFiles.images)", [.directory, .noFollow])))
+        }
+        if remaps.isEmpty { return nil }
+        let root = try config.disk.flatMap { (disk) throws(CtrError) in
+            try files.image(config, in: directory)?.open(disk).mountRoot()
+        }
+        return try describing("disk of VPS \(name)") { () throws(SysError) in
+            let disk: SharedFD
+            if let root { disk = root } else { disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow])) }
+            return try KeptRemaps(remaps, on: disk)
+        }
     }
 
     // MARK: in the supervisor
@@ -215,13 +235,19 @@ struct Resuming {
         try place.write(state)
         let output = config.terminal ? nil : try VPSOutput()
         let locks = [try lock.shared(), place.state]
-        let terminal = try restore(config, template, try disk?.mountRoot(), output, locks)
+        let root = try disk?.mountRoot()
+        let kept = try keptRemaps(root)
+        kept?.prepare()
+        let terminal = try restore(config, template, root, output, locks)
         guard let running = try RunningInit.find(files) else {
             throw CtrError(.failed, "resume \(files.name): its first process has ended at once")
         }
         let watched = try WatchedVPS(
             resumed: ProcessHandle.of(running.state.pid), running.state, in: place, cgroup: cgroup,
             template: template, terminal: terminal, output: output)
+        kept?.remove()
+        // Where the step was killed that does it.
+        try? files.host.openPorts(config, pid: running.state.pid, ifClosed: true)
         // To whoever asked for it inside.
         HostPath.answer("resumed", to: running.state)
         for name in [CheckpointFiles.used, PackedCheckpoint.unpacked] {
@@ -230,6 +256,17 @@ struct Resuming {
         files.sweepCheckpoints(in: place.directory)
         if let attached = self.disk, let top = try? attached.openTop() { CheckpointFiles.sweep(disk: top) }
         return watched
+    }
+
+    /// - Parameter root: what the VPS writes to, of one with an image.
+    private func keptRemaps(_ root: SharedFD?) throws(CtrError) -> KeptRemaps? {
+        let (checkpoint, directory) = (checkpoint, place.directory)
+        return try describing("disk of VPS \(files.name)") { () throws(SysError) in
+            let images = SharedFD(try checkpoint.fd.open(CheckpointFiles.images, [.directory, .noFollow]))
+            let disk: SharedFD
+            if let root { disk = root } else { disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow])) }
+            return try KeptRemaps(Remaps.read(images), on: disk)
+        }
     }
 
     private func attachDisk(_ config: VPSConfig) throws(CtrError) -> AttachedDisk? {
@@ -395,7 +432,8 @@ struct ResumeStep {
         guard let config = try files.state()?.config, config.hasInterface,
             let pid = CurrentProcess.environment("CRTOOLS_INIT_PID").flatMap(Int32.init)
         else { return }
-        try files.host.attach(files.host.claimPorts(config), pid: pid)
+        // Closed: of a restore that fails nobody hears, and no peer is told that its connection has ended.
+        try files.host.attach(files.host.claimPorts(config), pid: pid, closed: true)
         try GuestRules.load(into: pid, from: checkpoint(), of: files.name)
     }
 
@@ -433,6 +471,7 @@ struct ResumeStep {
             }
             throw CtrError(.io, "checkpoint of VPS \(files.name)", cause: error)
         }
+        if let state = try files.state() { try? files.host.openPorts(state.config, pid: state.pid) }
         try files.setStatus(.running)
     }
 }
