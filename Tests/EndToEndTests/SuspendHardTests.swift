@@ -109,31 +109,6 @@ struct SuspendHardTests {
         }
     }
 
-    /// A criu that runs a script of the test's first, and another at a step: the one that makes a checkpoint, if no other is named.
-    private func wrap(_ f: Fixture, before: String, atTheEnd: String, step: String = "post-dump") throws {
-        let prefix = CRIUPrefix.path
-        try f.write(
-            "step",
-            "#!/bin/bash\n[ \"$CRTOOLS_SCRIPT_ACTION\" = \(step) ] && { \(atTheEnd); }\nexec $(cat \(f.path)/real)\n",
-            mode: 0o755)
-        try f.write(
-            "criu",
-            """
-            #!/bin/bash
-            words=()
-            while [ $# -gt 0 ]; do
-                [ "$1" = dump ] && { \(before); }
-                if [ "$1" = --action-script ]; then echo "$2" > \(f.path)/real; words+=("$1" \(f.path)/step); shift 2
-                else words+=("$1"); shift; fi
-            done
-            exec \(prefix)/usr/lib64/ld-linux-x86-64.so.2 --library-path \(prefix)/usr/lib/x86_64-linux-gnu \\
-                \(prefix)/usr/sbin/criu "${words[@]}"
-
-            """, mode: 0o755)
-        try f.write(
-            "config.json", f.text("config.json").replacingEnd("}", ", \"criu\": \"\(f.path)/criu\"}"))
-    }
-
     /// Of a server at work some connection has always come that is not accepted yet: one that soon is keeps no VPS from being
     /// suspended, and one that nobody accepts is named.
     @Test func aConnectionThatNobodyHasAccepted() throws {
@@ -161,8 +136,8 @@ struct SuspendHardTests {
             }
             #expect(try until(10) { try answers() > 1 })
             let config = try f.text("config.json")
-            try wrap(
-                f, before: ":",
+            try f.wrapCRIU(
+                before: ":",
                 atTheEnd: (withCtr ? "kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); " : "") + "kill -9 $PPID; exit 1")
             let run = try f.ctr("suspend", n)
             #expect(run.status != 0, "\(run.both)")
@@ -206,7 +181,7 @@ struct SuspendHardTests {
             try f.ctr("suspend", n).succeeds()
             let config = try f.text("config.json")
             for step in ["post-restore", "pre-resume", "pre-resume"] {
-                try wrap(f, before: ":", atTheEnd: "kill -9 $PPID; exit 1", step: step)
+                try f.wrapCRIU(before: ":", atTheEnd: "kill -9 $PPID; exit 1", step: step)
                 try f.ctr("resume", n).fails(1, words: "stays as it is")
                 try f.write("config.json", config)
                 #expect(try f.state(n) == "suspended")
@@ -231,8 +206,7 @@ struct SuspendHardTests {
         try Fixture.withServers { (f) throws in
             let n = try server(f)
             let config = try f.text("config.json")
-            try wrap(
-                f,
+            try f.wrapCRIU(
                 before: """
                     CTR_ROOT='\(f.root)' CTR_STATE='\(f.state)' CTR_CONFIG='\(f.path)/config.json' setsid '\(f.program)' exec \(n) -- sh -c \
                     'touch /in; exec sleep 1000' </dev/null >/dev/null 2>&1 3>&- &
@@ -371,7 +345,7 @@ struct SuspendHardTests {
 }
 
 /// Where `make setup-criu` puts it.
-private enum CRIUPrefix {
+enum CRIUPrefix {
     static let path = "/usr/local/lib/ctr/criu"
     static let isThere = access("\(path)/usr/lib64/ld-linux-x86-64.so.2", X_OK) == 0
 }
@@ -379,5 +353,35 @@ private enum CRIUPrefix {
 extension String {
     fileprivate func replacingEnd(_ end: String, _ with: String) -> String {
         hasSuffix(end) ? String(dropLast(end.count)) + with : self
+    }
+}
+
+extension Fixture {
+    /// A criu that runs a script of the test's first, and another at a step: the one that makes a checkpoint, if no other is named.
+    /// - Parameter config: the file whose settings name it; the others are as in `config.json`.
+    func wrapCRIU(
+        before: String = ":", atTheEnd: String, step: String = "post-dump", config: String = "config.json"
+    ) throws {
+        let prefix = CRIUPrefix.path
+        try write(
+            "step",
+            "#!/bin/bash\n[ \"$CRTOOLS_SCRIPT_ACTION\" = \(step) ] && { \(atTheEnd); }\nexec $(cat \(path)/real)\n",
+            mode: 0o755)
+        try write(
+            "criu",
+            """
+            #!/bin/bash
+            words=()
+            while [ $# -gt 0 ]; do
+                [ "$1" = dump ] && { \(before); }
+                if [ "$1" = --action-script ]; then echo "$2" > \(path)/real; words+=("$1" \(path)/step); shift 2
+                else words+=("$1"); shift; fi
+            done
+            exec \(prefix)/usr/lib64/ld-linux-x86-64.so.2 --library-path \(prefix)/usr/lib/x86_64-linux-gnu \\
+                \(prefix)/usr/sbin/criu "${words[@]}"
+
+            """, mode: 0o755)
+        try write(
+            config, text("config.json").replacingEnd("}", ", \"criu\": \"\(path)/criu\"}"))
     }
 }
