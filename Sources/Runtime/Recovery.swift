@@ -177,7 +177,10 @@ public struct Recovery: Sendable {
             return
         }
         CheckpointScript.cancel(in: place)
-        if state.pid > 0, try !files.hasCheckpoint() { try files.setStatus(.running) }
+        if state.pid > 0, try !files.hasCheckpoint() {
+            try? host.openPorts(state.config, pid: state.pid, ifClosed: true)
+            try files.setStatus(.running)
+        }
     }
 
     /// A kept VPS that has ended gives back what only a running one has.

@@ -34,7 +34,8 @@ extension Fixture {
         ip addr add 192.0.2.1/24 dev up0; ip -6 addr add 2001:db8::1/64 dev up0 nodad; ip link set up0 up
         C ip addr add 192.0.2.2/24 dev up1; C ip -6 addr add 2001:db8::2/64 dev up1 nodad
         C ip link set lo up; C ip link set up1 up
-        \(forwarding ? "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1" : "")
+        # A new namespace has the host's setting.
+        sysctl -qw net.ipv4.ip_forward=\(forwarding ? 1 : 0) net.ipv6.conf.all.forwarding=\(forwarding ? 1 : 0)
         # Answers each connection with the peer's address.
         who() { python3 -c '
         import socket, sys, threading
