@@ -9,7 +9,7 @@ case $1 in
     *) events=$(realpath "$1") action=test ;;
 esac
 cd "$(dirname "$0")/.."
-filter=${2:-${LAB_FILTER:-'^(CgroupsTests|EndToEndTests\.(Run|Isolation|Exec|Lifecycle|Mount|Server|Supervisor|Distribution|MinimalInit|Disk|DiskVerb|Snapshot|Clone)Tests)'}}
+filter=${2:-${LAB_FILTER:-'^(CgroupsTests|EndToEndTests\.(Run|Isolation|Exec|Lifecycle|Mount|Server|Supervisor|Distribution|MinimalInit|Disk|DiskVerb|Snapshot|Clone|Wall|Reach)Tests)'}}
 suite=${LAB_SUITE:-bookworm}
 image=$PWD/.lab/$suite
 lab/image.sh "$suite"
