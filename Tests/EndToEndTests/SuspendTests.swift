@@ -432,13 +432,13 @@ struct SuspendNetworkTests {
                 "tcp.py",
                 """
                 import socket, sys, time, os
-                s = socket.create_connection((sys.argv[1], 8000), timeout=20)
-                s.sendall(b'one ')
-                print(s.recv(10).decode(), end='', flush=True)
+                both = [socket.create_connection(to, timeout=20) for to in ((sys.argv[1], 8000), (sys.argv[2], 8000))]
+                def ask(word):
+                    for s in both: s.sendall(word); print(s.recv(10).decode(), end='', flush=True)
+                ask(b'one ')
                 open('tcp.ready', 'w').close()
                 while not os.path.exists('tcp.go'): time.sleep(0.05)
-                s.sendall(b'two ')
-                print(s.recv(10).decode(), end='', flush=True)
+                ask(b'two ')
                 """)
             let run = try f.sh(
                 #"""
@@ -454,7 +454,8 @@ struct SuspendNetworkTests {
                 $CTR suspend \#(n) 2>&1 | grep -o "the word .include."
                 nsenter -t $pid -n nft delete table inet odd
                 address=$($CTR exec \#(n) -- ip -4 -o addr show eth0 | sed "s/.*inet \([0-9.]*\).*/\1/")
-                python3 tcp.py $address > tcp.out & client=$!
+                six=$($CTR exec \#(n) -- ip -6 -o addr show eth0 scope global | sed "s/.*inet6 \([0-9a-f:]*\).*/\1/")
+                python3 tcp.py $address $six > tcp.out & client=$!
                 for i in $(seq 100); do [ -e tcp.ready ] && break; sleep 0.1; done
                 $CTR suspend \#(n) >&2
                 # The kernel takes the interface away a moment after its namespace.
@@ -470,7 +471,7 @@ struct SuspendNetworkTests {
                 $CTR destroy --force \#(n) >&2'
                 """#, timeout: 90)
             #expect(
-                run.lines == ["the word 'include'", "freed", "one two ", "address", "table inet mine"], "\(run.both)")
+                run.lines == ["the word 'include'", "freed", "one one two two ", "address", "table inet mine"], "\(run.both)")
         }
     }
 }
