@@ -63,7 +63,8 @@ extension HostNetwork {
         switch network.choice {
         case .routed: try requireRouting(new, of: port.vps, registry, port.socket)
         case .bridge(let name):
-            try refuseTheHostsOwn(new, on: foreignBridge(name, of: port.vps, port.socket), port.socket)
+            let bridge = try foreignBridge(name, of: port.vps, port.socket)
+            try refuseTheHostsOwn(new, on: bridge, of: port.vps, port.socket)
         case .nat, .none, .host: break
         }
     }

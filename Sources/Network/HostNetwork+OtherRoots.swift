@@ -14,24 +14,24 @@ extension HostNetwork {
         for published in network.published {
             for six in Set(network.addresses.map(\.address.isIPv6))
             where published.address.map({ $0.isIPv6 == six }) ?? true {
-                let port = FilterChange.Key().transport(udp: published.isUDP).port(published.hostPort)
                 let addresses = published.address.map { [$0] } ?? own.filter { $0.isIPv6 == six }
-                let keys =
-                    [("", port)]
-                    + addresses.map { address in
-                        (
-                            "at",
-                            FilterChange.Key().address(address).transport(udp: published.isUDP).port(published.hostPort)
-                        )
-                    }
+                let keys = keys(of: published, six: six, at: addresses)
                 for other in others {
-                    for (suffix, key) in keys
-                    where try socket.contains(key, in: "publish\(six ? "6" : "4")\(suffix)", of: other) {
+                    for (map, key) in keys where try socket.contains(key, in: map, of: other) {
                         throw isPublished(published, by: other)
                     }
                 }
             }
         }
+    }
+
+    /// Where a table may have it: of all the host's addresses, or of one.
+    private func keys(
+        of port: PublishedPort, six: Bool, at addresses: [IPAddress]
+    ) -> [(map: String, key: FilterChange.Key)] {
+        func key(_ start: FilterChange.Key) -> FilterChange.Key { start.transport(udp: port.isUDP).port(port.hostPort) }
+        let map = six ? "publish6" : "publish4"
+        return [(map, key(FilterChange.Key()))] + addresses.map { ("\(map)at", key(FilterChange.Key().address($0))) }
     }
 
     private func isPublished(_ port: PublishedPort, by other: String) -> CtrError {
@@ -42,7 +42,7 @@ extension HostNetwork {
         return CtrError(
             .cannotCreate,
             "--publish \(port): a VPS of the ctr root \(root) has port \(port.hostPort)\(port.isUDP ? "/udp" : "") of the host "
-                + "(choose another, or set that VPS's)", step: "network")
+                + "(choose another, or set that VPS's; if it has ended: ctr host recover there)", step: "network")
     }
 }
 

@@ -28,7 +28,7 @@ extension HostNetwork {
             try refusePublished(network)
         case .bridge(let name):
             let bridge = try foreignBridge(name, of: vps, socket)
-            try refuseTheHostsOwn(network, on: bridge, socket)
+            try refuseTheHostsOwn(network, on: bridge, of: vps, socket)
             pair.master = bridge
         case .routed: try requireRouting(network, of: vps, registry(), socket)
         case .none, .host: return

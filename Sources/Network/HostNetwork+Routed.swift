@@ -138,7 +138,8 @@ extension HostNetwork {
     func answerNoMore(
         _ vps: String, but kept: ProxyAnswers? = nil, _ registry: borrowing AddressRegistry, _ socket: NetlinkSocket
     ) throws(CtrError) {
-        guard var answers = try registry.answers(of: vps) else { return }
+        // One that can't be read is of no use.
+        guard var answers = try registry.answers(of: vps) else { return try registry.forgetAnswers(of: vps) }
         let batch = NetlinkBatch()
         let isNow = try answers.isOfThisBoot()
         for answer in answers.all where isNow && kept?.all.contains(answer) != true {

@@ -9,7 +9,7 @@ extension HostNetwork {
     func refuseTheHostsOwn(_ addresses: [IPAddress], _ socket: NetlinkSocket) throws(CtrError) {
         let own = try socket.addresses().map(\.address)
         for address in addresses {
-            if own.contains(where: { $0.address == address }) { throw isTheHosts(address) }
+            if own.contains(where: { $0.address == address }) { throw isTheHosts(address, "") }
             for network in own where network.address.width - network.bits > 1 {
                 let isAll = !address.isIPv6 && address == network.last
                 if !isAll, address != network.network { continue }
@@ -22,7 +22,9 @@ extension HostNetwork {
     }
 
     /// For a port of an operator's bridge.
-    func refuseTheHostsOwn(_ network: ClaimedNetwork, on bridge: Int32, _ socket: NetlinkSocket) throws(CtrError) {
+    func refuseTheHostsOwn(
+        _ network: ClaimedNetwork, on bridge: Int32, of port: String, _ socket: NetlinkSocket
+    ) throws(CtrError) {
         if network.addresses.isEmpty { return }
         let own = try socket.addresses()
         for address in network.addresses.map(\.address) {
@@ -31,14 +33,18 @@ extension HostNetwork {
                 $0.address.address == address
                     && (!HostNetwork.linkLocal.contains(address) || $0.index == UInt32(bitPattern: bridge))
             }
-            if isThere { throw isTheHosts(address) }
+            if isThere { throw isTheHosts(address, port) }
         }
     }
 
     private static let linkLocal = CIDR(hostLinkLocal, 10)
 
-    private func isTheHosts(_ address: IPAddress) -> CtrError {
-        CtrError(.cannotCreate, "--ip \(address): the host itself has this address (choose another)", step: "network")
+    /// - Parameter port: what is of eth0 has an option of its own.
+    private func isTheHosts(_ address: IPAddress, _ port: String) -> CtrError {
+        let interface = HostNetwork.guestInterface(of: port)
+        let option = interface == HostNetwork.guestInterface ? "--ip " : "--interface \(interface):ip="
+        return CtrError(
+            .cannotCreate, "\(option)\(address): the host itself has this address (choose another)", step: "network")
     }
 
     /// Those that somebody else has routed as single ones.
