@@ -233,9 +233,8 @@ extension HostNetwork {
         if ended, slot != nil { return }
         let name = interfaceName(of: vps, note, plan)
         let socket = try NetlinkSocket()
+        if let link = try socket.link(name), isOurs(link) { try NetworkUndo.remove(name, socket) }
         if note.kind == .routed { try answerNoMore(vps, registry, socket) }
-        guard let link = try socket.link(name), isOurs(link) else { return }
-        try NetworkUndo.remove(name, socket)
     }
 }
 

@@ -44,7 +44,7 @@ extension HostNetwork {
         try socket.carryOut(batch)
         try lead(addresses, to: link, socket)
         if uplinks.isEmpty { return }
-        try registry.write(answers, of: vps)
+        if try registry.answers(of: vps) != answers { try registry.write(answers, of: vps) }
         let word = NetlinkBatch()
         for uplink in uplinks { word.add(proxy: uplink.address, over: uplink.link.index) }
         try socket.carryOut(word)

@@ -59,9 +59,9 @@ extension HostNetwork {
                 link.map { " over \($0.name.escaped)" } ?? "",
                 "remove the route: ip \(route.address.isIPv6 ? "-6 " : "")route del \(route.address)"
             )
-            if let link, let other = HostNetwork.owner(byAlias: link.alias) {
+            if let link, let other = HostNetwork.port(byAlias: link.alias) {
                 place += ", to '\(link.alias.escaped)'"
-                way = "destroy \(HostNetwork.title(of: other.name)) of that ctr root"
+                way = "destroy \(HostNetwork.title(of: other)) of that ctr root"
             }
             throw CtrError(
                 .cannotCreate,

@@ -43,15 +43,15 @@ public struct HostNetwork: Sendable {
 
     /// An interface of a VPS of this root.
     func isOurs(_ link: Link) -> Bool {
-        guard link.kind == "veth", let vps = HostNetwork.owner(byAlias: link.alias) else { return false }
-        return link.alias == alias(of: vps.name)
+        guard link.kind == "veth", let port = HostNetwork.port(byAlias: link.alias) else { return false }
+        return link.alias == alias(of: port)
     }
 
-    /// The port that an alias names, and its root as far as the alias holds it; nil: it is none of ctr's.
-    static func owner(byAlias alias: String) -> (name: String, root: String)? {
+    /// The port, of this root or another, that an alias names; nil: it is none of ctr's.
+    static func port(byAlias alias: String) -> String? {
         let words = alias.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
         guard words.count == 4, words[0] == "ctr", words[2] == "of" else { return nil }
-        return (String(words[1]), String(words[3]))
+        return String(words[1])
     }
 
     /// The host's end of a VPS's interface: the same at every start.
