@@ -34,6 +34,26 @@ import Testing
         }
     }
 
+    /// One of them gets the address, and has it when the other has given up.
+    @Test func twoRootsAtOnce() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.other + """
+                    for i in 1 2 3 4 5 6 7 8 9 10; do
+                      "$CTR" run -d --name $N-a --net routed --ip 192.0.2.50 --ip 2001:db8::50 minimal sleep 600 >/dev/null 2>a.err & one=$!
+                      O run -d --name $N-o --net routed --ip 2001:db8::50 --ip 192.0.2.50 minimal sleep 600 >/dev/null 2>o.err & two=$!
+                      wait $one; a=$?; wait $two; o=$?; [ $((a + o)) = 125 ] || [ $a$o = 125125 ] || echo "$a $o"; cat a.err o.err | sort > err
+                      # Each may have been first with one of the two addresses.
+                      if [ $((a + o)) = 125 ]; then for x in 192.0.2.50 2001:db8::50; do C busybox ping -c1 -W2 $x >/dev/null || echo "not reached: $x"; done; left | wc -l; else echo 4; fi
+                      grep -vE 'route to this address over ctr|answers for this address on up0' err
+                      [ $a = 0 ] && "$CTR" destroy --force $N-a >/dev/null; [ $o = 0 ] && O destroy --force $N-o >/dev/null; left
+                    done; O host recover >/dev/null; "$CTR" host recover >/dev/null; ls root/network other/network
+                    """)
+            #expect(
+                run.lines.filter { $0 != "4" } == ["other/network:", "plan", "root/network:", "plan"], "\(run.both)")
+        }
+    }
+
     /// Routes and answers of the operator's own.
     @Test func whatTheOperatorHasRouted() throws {
         try Fixture.with { (f) throws in
