@@ -17,6 +17,8 @@ public enum HostResolver {
     /// What a VPS that is told none gets by the host's own files, in words.
     public enum Reach {
         case servers(String)
+        /// Others than the host itself, which VPSs can't ask and may wait for.
+        case some(String)
         /// Only the host itself, which VPSs can't ask.
         case none(String)
     }
@@ -26,8 +28,11 @@ public enum HostResolver {
         let servers = servers()
         let (here, elsewhere) = (servers.filter(own.contains), servers.filter { !own.contains($0) })
         func list(_ servers: [IPAddress]) -> String { servers.map { "\($0)" }.joined(separator: ", ") }
+        if settings?.opensNames == true { return .servers(servers.isEmpty ? "the host itself" : list(servers)) }
+        if !elsewhere.isEmpty, !here.isEmpty {
+            return .some("VPSs can reach \(list(elsewhere)), and not the host's resolver at \(list(here))")
+        }
         if !elsewhere.isEmpty { return .servers(list(elsewhere)) }
-        if settings?.opensNames == true { return .servers("the host itself") }
         return .none(
             "VPSs can't reach the host's resolver" + (here.isEmpty ? " on its own loopback" : " at \(list(here))"))
     }

@@ -32,13 +32,14 @@ extension HostCheck {
         do throws(CtrError) {
             switch try HostResolver.reach(Settings.load().network) {
             case .servers(let text): return .yes(text)
+            case .some(let text): return .partly(text)
             case .none(let text): return .no(text)
             }
         } catch { return .no(error.message) }
     }
 
     private static let nameServersAdvice =
-        "VPSs of --net nat and routed have no name server: give them one (--dns ADDRESS), or open the host's to them "
+        "VPSs of --net nat and routed have no name server that answers, or wait for it: give them one (--dns ADDRESS), or open the host's to them "
         + "(\"network\": {\"hostServices\": [\"53\", \"53/udp\"]} in ctr.json)"
 
     /// A host that is to have fewer needs no more.
