@@ -113,7 +113,12 @@ public struct VPSNetwork: Codable, Sendable, Hashable {
             addresses.merge([address]) { "\($0.address)" }
         case "--gateway": gateways.merge([try read(IPAddress(value), "an address")]) { $0.isIPv6 ? "6" : "4" }
         case "--mac": mac = try read(MACAddress(value), "the address of one interface (02:00:5e:10:00:01)")
-        case "--publish": published.merge([try read(PublishedPort(value), "[IP:]PORT:PORT[/udp]")]) { $0.key }
+        case "--publish":
+            let port = try read(PublishedPort(value), "[IP:]PORT:PORT[/udp]")
+            if let other = published.first(where: { $0.key == port.key && $0 != port }) {
+                throw CtrError(.usage, "\(option) \(port): \(other) is published too (a port of the host leads to one)")
+            }
+            published.merge([port]) { $0.key }
         case "--rate-in": rateIn = try VPSNetwork.rate(option, value)
         default: rateOut = try VPSNetwork.rate(option, value)
         }

@@ -7,6 +7,7 @@ internal import Model
 /// use one of that name that names its VPS, for each published port one like `tcp-8080`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
 /// While that is being changed there is `to-NAME` beside it, and while a VPS is renamed `from-NEW` and `into-OLD`
 /// (HostNetwork+Rename.swift); `filter` is there while that is being made. And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
+/// `proxy-NAME` says where the host answers for addresses of a routed VPS (HostNetwork+Routed.swift).
 /// Of interfaces beside eth0 NAME is `NAME@eth1`, and `ports-NAME` lists them (HostNetwork+Ports.swift).
 /// symlinkat(2) fails where a name exists, so an address is never given twice. The note is made first and removed last: what a
 /// crash leaves is found by it.
@@ -152,6 +153,17 @@ struct AddressRegistry: ~Copyable {
 
     borrowing func forgetTotals(of vps: String) throws(CtrError) { try unlink("sum-\(vps)") }
 
+    /// Where the host was told to answer for a VPS's addresses, or was about to be.
+    borrowing func answers(of vps: String) throws(CtrError) -> ProxyAnswers? {
+        try target("proxy-\(vps)").flatMap { ProxyAnswers(text: $0) }
+    }
+
+    borrowing func write(_ answers: ProxyAnswers, of vps: String) throws(CtrError) {
+        try replace("proxy-\(vps)", answers.text)
+    }
+
+    borrowing func forgetAnswers(of vps: String) throws(CtrError) { try unlink("proxy-\(vps)") }
+
     /// What a VPS of this name was called before, and its directory's inode, while it is being renamed.
     borrowing func origin(of new: String) throws(CtrError) -> (name: String, inode: UInt64)? {
         guard let words = try target("from-\(new)")?.split(separator: " "), words.count == 2,
@@ -208,7 +220,7 @@ struct AddressRegistry: ~Copyable {
     /// All addresses and ports that somebody has.
     borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
         var result: [(item: String, vps: String)] = []
-        let others = ["at-", "to-", "sum-", "from-", "into-", "ports-"]
+        let others = ["at-", "to-", "sum-", "from-", "into-", "ports-", "proxy-"]
         for name in try names()
         where !["plan", "new", "filter"].contains(name) && !others.contains(where: name.hasPrefix) {
             if let vps = try target(name) { result.append((name, vps)) }

@@ -37,15 +37,15 @@ extension NetlinkBatch {
     /// - Parameters:
     ///   - gateway: nil: its hosts are on the link itself.
     ///   - onLink: the gateway is, though no address of the interface says so.
+    ///   - replacing: another one to the same network; else the kernel refuses it where there is one.
     func add(
-        route network: CIDR, gateway: IPAddress? = nil, source: IPAddress? = nil, onLink: Bool = false,
-        over index: Int32
+        route network: CIDR, gateway: IPAddress? = nil, onLink: Bool = false, over index: Int32, replacing: Bool = true
     ) {
         let way = gateway.map { " by \($0)" } ?? ""
-        add(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, what: "route to \(network)\(way)") { message in
+        let flags = NLM_F_CREATE | (replacing ? NLM_F_REPLACE : NLM_F_EXCL)
+        add(RTM_NEWROUTE, flags, what: "route to \(network)\(way)") { message in
             message.put(route(network, gateway: gateway, onLink: onLink))
             put(message, network, gateway: gateway, index)
-            if let source { message.put(Int(RTA_PREFSRC.rawValue), source) }
         }
     }
 

@@ -9,6 +9,8 @@ struct Filter {
     let subnet6: CIDR?
     /// VPSs on ctr's bridge may talk to each other.
     let open: Bool
+    /// What of the host VPSs may reach.
+    var services: [HostService] = []
 
     /// Makes both tables anew in one transaction, without any VPS in them.
     ///
@@ -90,7 +92,7 @@ struct Filter {
             ct state established,related accept
             icmp type echo-request accept
             icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept
-            drop
+        \(opened)    drop
           }
           set routed { type ifname; }
           chain input { type filter hook input priority 0; policy accept;
@@ -118,6 +120,15 @@ struct Filter {
           }
 
         """
+    }
+
+    /// Ports of the host.
+    private var opened: String {
+        [false, true].map { udp in
+            let ports = Set(services.filter { $0.isUDP == udp }.map(\.port)).sorted().map { "\($0)" }
+            let rule = "\(udp ? "udp" : "tcp") dport { \(ports.joined(separator: ", ")) } accept"
+            return ports.isEmpty ? "" : "    \(rule)\n"
+        }.joined()
     }
 
     /// What VPSs send, beside what of it is dropped, and what is sent to them.

@@ -36,9 +36,7 @@ extension HostNetwork {
         if let half { try clear(half.addresses.filter { !before.addresses.contains($0) }, port) }
         var network = try wanted(new, before, plan, registry)
         network.mac = before.mac
-        if network.choice == .routed, network.addresses.contains(where: { !before.addresses.contains($0.address) }) {
-            try requireRouting(network, port.socket)
-        }
+        try refuseTaken(network, beside: before, registry, port)
         let after = AddressRegistry.Note(network)
         try claim(after, beside: before, vps, registry)
         do throws(CtrError) {
@@ -50,6 +48,25 @@ extension HostNetwork {
             throw error
         }
         try settle(after, insteadOf: before, vps, registry)
+    }
+
+    /// What is new must be free on the host.
+    private func refuseTaken(
+        _ network: ClaimedNetwork, beside before: AddressRegistry.Note, _ registry: borrowing AddressRegistry,
+        _ port: borrowing Port
+    ) throws(CtrError) {
+        var new = network
+        new.published.removeAll { before.published.contains($0) }
+        try refusePublished(new)
+        new.addresses.removeAll { before.addresses.contains($0.address) }
+        if new.addresses.isEmpty { return }
+        switch network.choice {
+        case .routed: try requireRouting(new, of: port.vps, registry, port.socket)
+        case .bridge(let name):
+            let bridge = try foreignBridge(name, of: port.vps, port.socket)
+            try refuseTheHostsOwn(new, on: bridge, of: port.vps, port.socket)
+        case .nat, .none, .host: break
+        }
     }
 
     /// A VPS's interface while it is changed.
@@ -78,6 +95,7 @@ extension HostNetwork {
     ) throws(CtrError) {
         guard let half = try registry.pending(of: vps) else { return }
         if half != note { try dismiss(half, vps, plan, slots: true) }
+        if half.kind == .routed { try unroute(half, keeping: note, vps, plan, registry) }
         for claim in try registry.claims() where claim.vps == vps && note?.items.contains(claim.item) != true {
             try registry.release(claim.item, of: vps)
         }
@@ -135,7 +153,7 @@ extension HostNetwork {
         try exchange(before, after, port, registry)
         try count(after, port, registry)
         if always || former.addresses != network.addresses || former.gateways != network.gateways {
-            if network.choice == .routed { try reroute(before, network, over: name, port.socket) }
+            if network.choice == .routed { try reroute(before, network, port.vps, over: name, registry, port.socket) }
             try configure(network, after: former, port)
         }
         try shape(name, network.rateIn, port.socket)

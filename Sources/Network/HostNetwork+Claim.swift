@@ -37,6 +37,8 @@ extension HostNetwork {
             totals.port = "-"
             try registry.write(totals, of: config.name)
         }
+        // What a killed one left: the next who has such an address is answered for anew.
+        if before?.kind == .routed, note != before { try answerNoMore(config.name, registry, NetlinkSocket()) }
         try enlist(config.name, registry)
         // First the note, then what it tells of: a claim that is cut short is found.
         if note != before { try registry.write(note, of: config.name) }
@@ -177,7 +179,7 @@ extension HostNetwork {
         let plan = try registry.plan()
         try takeBack(vps, note, plan, registry)
         if keepingTotals { try count(note, vps, plan, registry, dropped: nil) }
-        try takeAway(note, vps, plan: plan, ended: true)
+        try takeAway(note, vps, registry, plan: plan, ended: true)
         try release(note, vps, registry)
     }
 
@@ -194,7 +196,7 @@ extension HostNetwork {
             try takeBack(port, note, plan, registry)
             // The filter still knows, though the interface has gone.
             do throws(CtrError) { try count(note, port, plan, registry, dropped: nil) } catch { uncounted(error) }
-            try takeAway(note, port, plan: plan, ended: true)
+            try takeAway(note, port, registry, plan: plan, ended: true)
         }
         // What was counted survives a loss of power.
         if hadOne { try registry.unlockAndSync() }
@@ -240,7 +242,7 @@ extension HostNetwork {
         for vps in try registry.all() where isGone(vps) {
             if let note = try registry.note(of: vps) {
                 try takeBack(vps, note, registry.plan(), registry)
-                try takeAway(note, vps, plan: try registry.plan())
+                try takeAway(note, vps, registry, plan: try registry.plan())
                 try release(note, vps, registry)
             }
             let owner = HostNetwork.owner(of: vps)

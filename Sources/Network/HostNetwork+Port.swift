@@ -22,9 +22,14 @@ extension HostNetwork {
             master: nil,
             alias: alias(of: vps), mtu: nil)
         switch network.choice {
-        case .nat: pair.master = try ensureBridge(plan, socket)
-        case .bridge(let name): pair.master = try foreignBridge(name, of: vps, socket)
-        case .routed: try requireRouting(network, socket)
+        case .nat:
+            pair.master = try ensureBridge(plan, socket)
+            try refusePublished(network)
+        case .bridge(let name):
+            let bridge = try foreignBridge(name, of: vps, socket)
+            try refuseTheHostsOwn(network, on: bridge, of: vps, socket)
+            pair.master = bridge
+        case .routed: try requireRouting(network, of: vps, registry(), socket)
         case .none, .host: return
         }
         try make(pair, isSlot: note.slot(plan) != nil, into: namespace, closed: closed, socket)
@@ -34,14 +39,14 @@ extension HostNetwork {
             let registry = try registry()
             // What is there is its own of before, or of one that had the slot before it.
             try count(note, vps, plan, registry, dropped: 0)
+            if network.choice == .routed, !closed { try route(network, of: vps, over: name, registry, socket) }
             _ = consume registry
-            if network.choice == .routed, !closed { try route(network, over: name, socket) }
             if let rate = network.rateIn { try shape(name, rate, socket) }
             let guest = try configure(network, pair.peerName, in: namespace)
             if !closed { try announce(network, by: guest, in: namespace, over: name, socket) }
         } catch {
             // Whoever started it releases or detaches, but what it makes must never outlive an error.
-            try? takeAway(note, vps, plan: plan)
+            if let registry = try? registry() { try? takeAway(note, vps, registry, plan: plan) }
             throw error
         }
     }
@@ -54,7 +59,7 @@ extension HostNetwork {
         let batch = NetlinkBatch()
         batch.setUp(name)
         try socket.carryOut(batch)
-        if network.choice == .routed { try route(network, over: name, socket) }
+        if network.choice == .routed { try route(network, of: vps, over: name, registry(), socket) }
         let peer = HostNetwork.guestInterface(of: vps)
         guard let guest = try NetlinkSocket.inside(namespace).link(peer) else {
             throw CtrError(.failed, "network: interface \(peer) of the VPS has gone", step: "network")
@@ -246,26 +251,21 @@ extension HostNetwork {
         return batch
     }
 
-    /// An interface of a VPS of this root.
-    func isOurs(_ link: Link) -> Bool {
-        link.kind == "veth" && link.alias.hasPrefix("ctr ") && link.alias.hasSuffix(" of \(root)")
-    }
-
     /// Takes away all that the host has of a VPS's interface. What is not there is no error.
     /// - Parameter ended: its last process is gone, and with it, in a moment, its network namespace and both ends of the interface: the
     ///   kernel does that by itself, while to be told costs 20 ms of waiting. Should something hold the namespace, whoever
     ///   comes to the slot next takes the interface away: see ``make(_:isSlot:into:_:)``.
     func takeAway(
-        _ note: AddressRegistry.Note, _ vps: String, plan: NetworkPlan?, ended: Bool = false
+        _ note: AddressRegistry.Note, _ vps: String, _ registry: borrowing AddressRegistry, plan: NetworkPlan?,
+        ended: Bool = false
     ) throws(CtrError) {
         try dismiss(note, vps, plan, slots: false)
         let slot = note.slot(plan)
         if ended, slot != nil { return }
         let name = interfaceName(of: vps, note, plan)
         let socket = try NetlinkSocket()
-        if note.kind == .routed { try answerNoMore(note, socket) }
-        guard let link = try socket.link(name), isOurs(link) else { return }
-        try NetworkUndo.remove(name, socket)
+        if let link = try socket.link(name), isOurs(link) { try NetworkUndo.remove(name, socket) }
+        if note.kind == .routed { try answerNoMore(vps, registry, socket) }
     }
 }
 

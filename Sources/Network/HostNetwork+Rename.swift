@@ -58,6 +58,10 @@ extension HostNetwork {
             try registry.write(totals, of: new)
             try registry.forgetTotals(of: old)
         }
+        if let answers = try registry.answers(of: old) {
+            try registry.write(answers, of: new)
+            try registry.forgetAnswers(of: old)
+        }
         guard let note = try registry.note(of: old) else { return }
         try takeBack(old, note, registry.plan(), registry)
         try registry.write(note, of: new)

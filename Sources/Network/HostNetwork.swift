@@ -31,8 +31,28 @@ public struct HostNetwork: Sendable {
     var bridgeAlias: String { HostNetwork.alias("ctr bridge of \(root)") }
     func alias(of vps: String) -> String { HostNetwork.alias("ctr \(vps) of \(root)") }
 
-    /// The kernel takes 255 bytes.
-    private static func alias(_ text: String) -> String { String(decoding: text.utf8.prefix(255), as: UTF8.self) }
+    /// The kernel takes 255 bytes: of a longer one the end is a hash of the whole, so that each VPS's is still its own.
+    private static func alias(_ text: String) -> String {
+        if text.utf8.count <= 255 { return text }
+        let end = "~" + String(NetworkPlan.hash(text), radix: 36)
+        var start = text.utf8.prefix(255 - end.utf8.count)
+        // Not within a character.
+        while String(start) == nil { start = start.dropLast() }
+        return String(Substring(start)) + end
+    }
+
+    /// An interface of a VPS of this root.
+    func isOurs(_ link: Link) -> Bool {
+        guard link.kind == "veth", let port = HostNetwork.port(byAlias: link.alias) else { return false }
+        return link.alias == alias(of: port)
+    }
+
+    /// The port, of this root or another, that an alias names; nil: it is none of ctr's.
+    static func port(byAlias alias: String) -> String? {
+        let words = alias.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
+        guard words.count == 4, words[0] == "ctr", words[2] == "of" else { return nil }
+        return String(words[1])
+    }
 
     /// The host's end of a VPS's interface: the same at every start.
     ///
@@ -54,7 +74,9 @@ public struct HostNetwork: Sendable {
     static let portPrefix = "ctrp"
 
     func filter(_ plan: NetworkPlan) -> Filter {
-        Filter(table: table, bridge: bridge, subnet4: plan.subnet4, subnet6: plan.subnet6, open: settings.open ?? false)
+        Filter(
+            table: table, bridge: bridge, subnet4: plan.subnet4, subnet6: plan.subnet6, open: settings.open ?? false,
+            services: settings.hostServices ?? [])
     }
 
     func registry() throws(CtrError) -> AddressRegistry {

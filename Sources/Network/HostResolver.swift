@@ -1,11 +1,40 @@
 internal import Kernel
-internal import Model
+public import Model
 
 /// Name servers for a VPS behind the host: the host's own.
 public enum HostResolver {
     /// As /etc/resolv.conf has it; nil where the host knows none that the VPS can reach.
     public static func text() -> String? {
         found().map { "# by ctr, of the host's \($0.path)\n" + $0.lines.joined(separator: "\n") + "\n" }
+    }
+
+    /// The same, where the host asks itself alone and VPSs may ask it too: it is at their gateways.
+    public static func text(at gateways: [IPAddress], _ settings: NetworkSettings?) -> String? {
+        guard settings?.opensNames == true, !gateways.isEmpty else { return nil }
+        return "# by ctr: the host itself\n" + gateways.map { "nameserver \($0)\n" }.joined()
+    }
+
+    /// What a VPS that is told none gets by the host's own files, in words.
+    public enum Reach {
+        case servers(String)
+        /// Others than the host itself, which VPSs can't ask and may wait for.
+        case some(String)
+        /// Only the host itself, which VPSs can't ask.
+        case none(String)
+    }
+
+    public static func reach(_ settings: NetworkSettings?) throws(CtrError) -> Reach {
+        let own = try NetlinkSocket().addresses().map(\.address.address)
+        let servers = servers()
+        let (here, elsewhere) = (servers.filter(own.contains), servers.filter { !own.contains($0) })
+        func list(_ servers: [IPAddress]) -> String { servers.map { "\($0)" }.joined(separator: ", ") }
+        if settings?.opensNames == true { return .servers(servers.isEmpty ? "the host itself" : list(servers)) }
+        if !elsewhere.isEmpty, !here.isEmpty {
+            return .some("VPSs can reach \(list(elsewhere)), and not the host's resolver at \(list(here))")
+        }
+        if !elsewhere.isEmpty { return .servers(list(elsewhere)) }
+        return .none(
+            "VPSs can't reach the host's resolver" + (here.isEmpty ? " on its own loopback" : " at \(list(here))"))
     }
 
     /// Their addresses.

@@ -77,8 +77,11 @@ final class NetlinkSocket {
     }
 
     /// Sends one request for a list, or for one thing, and returns what is answered.
+    /// - Parameter isWanted: of a list that may be very long, what to keep.
     /// - Returns: nil where the kernel knows no such thing.
-    func ask(_ batch: NetlinkBatch, dump: Bool) throws(CtrError) -> [NetlinkAnswer]? {
+    func ask(
+        _ batch: NetlinkBatch, dump: Bool, where isWanted: (NetlinkAnswer) -> Bool = { _ in true }
+    ) throws(CtrError) -> [NetlinkAnswer]? {
         let first = sequence
         batch.number(from: first)
         sequence += 1
@@ -93,7 +96,7 @@ final class NetlinkSocket {
                     if answer.errno == Errno.noDevice || answer.errno == Errno.noEntry { return nil }
                     throw Refusal(what: batch.what(0), errno: answer.errno, text: answer.text).error()
                 default:
-                    answers.append(answer)
+                    if isWanted(answer) { answers.append(answer) }
                     if !dump { return answers }
                 }
             }

@@ -9,8 +9,44 @@ public struct NetworkSettings: Codable, Sendable, Equatable {
     public var subnet6: CIDR?
     /// VPSs of ctr's bridge may talk to each other.
     public var open: Bool?
+    /// Ports of the host that VPSs may reach; else none.
+    public var hostServices: [HostService]?
+
+    /// VPSs may ask the host for names.
+    var opensNames: Bool { hostServices?.contains(HostService(port: 53, isUDP: true)) ?? false }
 
     public init() {}
+}
+
+/// A port of the host: `53`, `53/udp`.
+public struct HostService: Codable, Sendable, Hashable, Comparable, CustomStringConvertible {
+    public var port: UInt16
+    public var isUDP: Bool
+
+    public init(port: UInt16, isUDP: Bool = false) { (self.port, self.isUDP) = (port, isUDP) }
+
+    public var description: String { "\(port)\(isUDP ? "/udp" : "")" }
+
+    public static func < (a: HostService, b: HostService) -> Bool {
+        (a.port, a.isUDP ? 1 : 0) < (b.port, b.isUDP ? 1 : 0)
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        isUDP = text.hasSuffix("/udp")
+        let digits = isUDP || text.hasSuffix("/tcp") ? text.dropLast(4) : text[...]
+        guard let port = UInt16(digits), port > 0, digits.utf8.allSatisfy({ (48...57).contains($0) }) else {
+            throw DecodingError.dataCorrupted(
+                .init(codingPath: decoder.codingPath, debugDescription: "'\(text)' is no port of the host (53, 53/udp)")
+            )
+        }
+        self.port = port
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
 }
 
 /// The networks of one root, chosen at first use and kept.

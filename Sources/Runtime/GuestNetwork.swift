@@ -22,6 +22,12 @@ extension Host {
         return claimed
     }
 
+    /// Name servers for a VPS that is told none; nil: the host knows none that it can reach.
+    func resolver(for ports: [(name: String, network: ClaimedNetwork)]) throws(CtrError) -> String? {
+        if let text = HostResolver.text() { return text }
+        return HostResolver.text(at: ports.first?.network.gateways ?? [], try Settings.load().network)
+    }
+
     /// Makes the interfaces of a VPS whose first process, `pid`, executes nothing yet.
     /// - Parameter closed: nothing goes through them until ``openPorts(_:pid:ifClosed:)``.
     func attach(

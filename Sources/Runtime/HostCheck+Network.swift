@@ -23,9 +23,24 @@ extension HostCheck {
             }
             section.add(trial.feature, finding, cost: trial.cost)
         }
+        section.add("name servers", nameServers(), cost: nameServersAdvice)
         section.add("table of neighbours", neighbours(), cost: neighboursAdvice)
         return section
     }
+
+    private static func nameServers() -> Finding {
+        do throws(CtrError) {
+            switch try HostResolver.reach(Settings.load().network) {
+            case .servers(let text): return .yes(text)
+            case .some(let text): return .partly(text)
+            case .none(let text): return .no(text)
+            }
+        } catch { return .no(error.message) }
+    }
+
+    private static let nameServersAdvice =
+        "VPSs of --net nat and routed have no name server that answers, or wait for it: give them one (--dns ADDRESS), or open the host's to them "
+        + "(\"network\": {\"hostServices\": [\"53\", \"53/udp\"]} in ctr.json)"
 
     /// A host that is to have fewer needs no more.
     private static let plenty = 500

@@ -57,7 +57,7 @@ struct Starting {
         spec.asksToHibernate = asks
         let hasOwn = config.domain != nil || config.identity.map { !$0.dns.isEmpty } ?? false
         if !hasOwn, config.network == .nat || config.network == .routed {
-            spec.resolver = HostResolver.text()
+            spec.resolver = try place.files.host.resolver(for: ports)
             spec.resolverReplaces = isNew
         }
         if config.network == .nat {

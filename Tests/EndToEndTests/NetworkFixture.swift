@@ -8,13 +8,16 @@ extension Fixture {
     /// `V NAME` one in a VPS's network with the host's programs; `bridge` prints the names of ctr's bridges.
     ///
     /// The script's VPSs are its own to end.
+    /// - Parameter mounts: what it mounts is nobody else's.
     @discardableResult
     func host(
-        _ script: String, forwarding: Bool = true, timeout: Int = 60, at location: SourceLocation = #_sourceLocation
+        _ script: String, forwarding: Bool = true, private mounts: Bool = false, timeout: Int = 60,
+        at location: SourceLocation = #_sourceLocation
     ) throws -> Outcome {
         try write("host.sh", prelude(forwarding: forwarding) + script)
         return try sh(
-            "exec unshare -n bash '\(path)/host.sh'", timeout: Distribution.isLab ? 10 * timeout : timeout, at: location
+            "exec unshare -n\(mounts ? "m" : "") bash '\(path)/host.sh'",
+            timeout: Distribution.isLab ? 10 * timeout : timeout, at: location
         )
     }
 

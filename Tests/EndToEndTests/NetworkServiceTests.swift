@@ -97,6 +97,41 @@ import Testing
         }
     }
 
+    /// A host that asks itself alone: nobody may ask it, or VPSs may where the settings say so.
+    @Test func namesByTheHostItself() throws {
+        try Fixture.with { (f) throws in
+            try f.sh(
+                "cp config.json open.json; sed -i 's/}$/, \"network\": {\"hostServices\": [\"53\", \"53\\/udp\"]}}/' open.json; sed 's/53.udp/53\\/sctp/' open.json > wrong.json"
+            ).succeeds()
+            let run = try f.host(
+                """
+                echo nameserver 127.0.0.1 > resolv; mount --bind resolv $(readlink -f /etc/resolv.conf)
+                mkdir -p empty; [ ! -d /run/systemd/resolve ] || mount --bind empty /run/systemd/resolve
+                dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null --pid-file= --user=root --bind-dynamic --host-record=www.test,192.0.2.2 2>/dev/null & others="$others $!"
+                until busybox netstat -lnu | grep -q ':53 '; do sleep 0.02; done
+                row() { "$CTR" --json host check | python3 -c 'import json, sys; f = [f for f in json.load(sys.stdin)["features"] if f["name"] == "name servers"][0]; print(f["status"], f["why"], "--dns" in f.get("cost", "") and "hostServices" in f["cost"])'; }
+                ask() { "$CTR" run "$@" minimal sh -c 'grep -c nameserver /etc/resolv.conf; timeout 4 ping -c1 -W2 www.test >/dev/null 2>&1 && echo reached'; }
+                row; ask --net nat; ask --net nat --dns 192.0.2.1; echo nameserver 192.0.2.1 > resolv; row; ask --net nat
+                CTR_CONFIG=wrong.json "$CTR" run --net nat minimal true; echo "status $?"
+                # Read when the filter is made.
+                ip link del $(bridge); nft flush ruleset; export CTR_CONFIG=open.json
+                row; ask --net nat; ask --net routed --ip 192.0.2.50; echo nameserver 127.0.0.1 > resolv; row; ask --net nat; ask --net routed --ip 192.0.2.50 --ip 2001:db8::50
+                who 0.0.0.0 7000 ready; "$CTR" run --net nat minimal nc -w 1 192.0.2.1 7000 </dev/null
+                echo nameserver 192.0.2.2 > resolv; row; echo nameserver 192.0.2.1 >> resolv; row; export CTR_CONFIG=config.json; row
+                """, private: true)
+            #expect(
+                run.lines == [
+                    "no VPSs can't reach the host's resolver on its own loopback True", "1",
+                    "no VPSs can't reach the host's resolver at 192.0.2.1 True", "1", "status 125",
+                    "yes 192.0.2.1 False", "1", "reached", "1", "reached",
+                    "yes the host itself False", "2", "reached", "2", "reached", "yes 192.0.2.2 False",
+                    "yes 192.0.2.2, 192.0.2.1 False",
+                    "partly VPSs can reach 192.0.2.2, and not the host's resolver at 192.0.2.1 True",
+                ], "\(run.both)")
+            #expect(run.err.contains("'53/sctp' is no port of the host"), "\(run.both)")
+        }
+    }
+
     /// Starts, stops, changes and ends of others, for as long as a stream and questions by UDP take.
     @Test func othersComeAndGo() throws {
         try Fixture.with { (f) throws in

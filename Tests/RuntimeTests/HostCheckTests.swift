@@ -58,7 +58,7 @@ import Testing
         + [
             "nft", "forwarding of IPv4", "forwarding of IPv6", "pairs of interfaces", "bridges", "packet filter",
             "translation of addresses", "packet filter of bridges", "rules of VPSs", "token bucket",
-            "list of connections",
+            "list of connections", "name servers",
             "table of neighbours",
         ].map { "network: \($0)" }
         + ["view from inside: lxcfs"]
