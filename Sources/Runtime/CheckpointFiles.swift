@@ -49,6 +49,8 @@ enum CheckpointFiles {
     /// Names of a checkpoint, and what it is called when it is none any more.
     static let forms = [(name, used), (hibernated, awoken)]
     static let leftovers = [unfinished, used, hibernating, awoken, PackedCheckpoint.unpacked]
+    /// Those that hold memory in the VPS's directory.
+    static let large = [unfinished, used, PackedCheckpoint.unpacked]
     static let images = "images"
     static let record = "vps.json"
     static let devices = "dev.tar"

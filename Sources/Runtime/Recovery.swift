@@ -42,7 +42,9 @@ public struct Recovery: Sendable {
         if try files.stateDirectory() == nil {
             // Most kept VPSs that are stopped end here, without a write.
             guard let directory = try files.directory() else { return false }
-            if try VPSFiles.read("config.json", in: directory, of: name) as VPSConfig? != nil { return false }
+            if try VPSFiles.read("config.json", in: directory, of: name) as VPSConfig? != nil {
+                return try dropLeftovers(files)
+            }
         }
         switch try mendUnlessSupervised(files) {
         case .supervised: return try mendRunning(files)
@@ -51,9 +53,22 @@ public struct Recovery: Sendable {
             return try adopt(files)
         case .mended:
             EventLog(host).append(.recovered, vps: name)
+            _ = try dropLeftovers(files)
             return true
-        case .fine: return false
+        case .fine: return try dropLeftovers(files)
         }
+    }
+
+    /// Of a VPS that does not run: what a verb, or a supervisor, was killed over that wrote, packed or unpacked its memory.
+    private func dropLeftovers(_ files: VPSFiles) throws(CtrError) -> Bool {
+        guard let directory = try files.directory(),
+            CheckpointFiles.large.contains(where: { (try? directory.fd.status(of: $0)) != nil }),
+            let lock = try VerbLock.attempt(files), try RunningInit.find(files) == nil,
+            // That needs it, and begins with it anew.
+            try files.keptConfig(in: directory)?.hasUnfinishedDiskWork == false
+        else { return false }
+        for name in CheckpointFiles.large { SlowRemoval.remove(checkpoint: name, in: lock.directory) }
+        return true
     }
 
     /// Gives it another supervisor. That this fails hinders no verb: those that follow try again.

@@ -63,7 +63,7 @@ public struct Resume: Codable, Sendable {
     /// Whether its supervisor was killed when its processes went on: then another one takes its place.
     private func goesOn(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> Bool {
         let recovery = Recovery(host: files.host)
-        try recovery.sweep(name)
+        _ = try? recovery.sweep(name)
         guard try !files.hasCheckpoint(), try RunningInit.find(files) != nil else { return false }
         try recovery.dropStaleCheckpoint(files, lock)
         Message.warn("VPS \(name): its supervisor was killed; it goes on under another one")
@@ -74,9 +74,9 @@ public struct Resume: Codable, Sendable {
     private static func memory(_ files: VPSFiles, _ directory: SharedFD) -> Int64 {
         guard !files.isHibernated(in: directory),
             let checkpoint = try? SharedFD(directory.fd.open(CheckpointFiles.name, [.directory, .noFollow])),
-            let manifest = try? Manifest.read(checkpoint)
+            let memory = try? PackedCheckpoint.memory(in: checkpoint)
         else { return 0 }
-        return manifest.memory
+        return memory
     }
 
     /// Bytes that its processes have by now.
