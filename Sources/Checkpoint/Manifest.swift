@@ -70,7 +70,9 @@ public struct Manifest: Codable, Sendable, Equatable {
             }
             // The disk is at work while it is summed up.
             if !isMemory { opened.fd.startWriting() }
-            let sum = try isMemory ? MemoryImage.seal(opened) : CRC32C.hex(of: opened)
+            let sum = try Manifest.naming(file.name) { () throws(CtrError) in
+                try isMemory ? MemoryImage.seal(opened) : CRC32C.hex(of: opened)
+            }
             try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
                 try durability.add(opened, file.size)
             }
@@ -136,9 +138,16 @@ public struct Manifest: Codable, Sendable, Equatable {
             let opened = try describing("checkpoint file \(file.name.escaped)") { () throws(SysError) in
                 SharedFD(try directory.fd.open(file.name, [.readOnly, .noFollow, .nonBlocking]))
             }
-            guard try file.matches(opened) else {
+            guard try Manifest.naming(file.name, { () throws(CtrError) in try file.matches(opened) }) else {
                 throw Manifest.damaged(file.name, "changed (its checksum is another)")
             }
+        }
+    }
+
+    /// The name of the file that can't be read.
+    private static func naming<Value>(_ name: String, _ body: () throws(CtrError) -> Value) throws(CtrError) -> Value {
+        do throws(CtrError) { return try body() } catch {
+            throw CtrError(error.code, "checkpoint file \(name.escaped): \(error.message)", errno: error.errno)
         }
     }
 

@@ -36,12 +36,8 @@ public enum AskedHibernation {
         switch error.code {
         // `checkpoint of VPS web: ...` and the like: an error of the host's own files.
         case .failed where !error.message.contains("criu") && !error.message.contains(" of VPS \(name): "):
-            // Both, where the step of the checkpoint refuses it.
-            var text = error.message
-            for prefix in ["hibernate \(name): ", "suspend \(name): "] where text.hasPrefix(prefix) {
-                text = String(text.dropFirst(prefix.count))
-            }
-            return text
+            let prefix = "hibernate \(name): "
+            return error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
         case .failed where !error.message.contains("criu"): return "the host has failed (ctr events there says why)"
         case .failed: return "a process or an open file of it can't be written down (ctr events on the host says which)"
         case .busy: return "the host is at work on this VPS (try again)"

@@ -45,10 +45,12 @@ enum CheckpointFiles {
     /// `vps.json` of a checkpoint that is in the VPS's image: see ``CheckpointPlace``.
     static let hibernated = "hibernated"
     static let hibernating = "hibernated.new"
-    private static let awoken = "hibernated.used"
+    static let awoken = "hibernated.used"
     /// Names of a checkpoint, and what it is called when it is none any more.
     static let forms = [(name, used), (hibernated, awoken)]
     static let leftovers = [unfinished, used, hibernating, awoken, PackedCheckpoint.unpacked]
+    /// Those that hold memory in the VPS's directory.
+    static let large = [unfinished, used, PackedCheckpoint.unpacked]
     static let images = "images"
     static let record = "vps.json"
     static let devices = "dev.tar"
@@ -86,6 +88,14 @@ extension VPSFiles {
             .failed,
             "VPS \(name): suspended, its memory belongs to its disk as it is (ctr resume \(name) first; "
                 + "ctr resume --discard \(name) gives its memory up)")
+    }
+
+    /// Whether there is a checkpoint, or something of one, or of criu's work: a VPS that runs has none, but for a verb at work.
+    func hasStale() throws(CtrError) -> Bool {
+        guard let directory = try directory(), let state = try stateDirectory() else { return false }
+        let names = CheckpointFiles.forms.map(\.0) + CheckpointFiles.leftovers
+        return names.contains { (try? directory.fd.status(of: $0)) != nil } || CheckpointScript.isThere(in: state)
+            || MemoryCheck.isThere(in: state)
     }
 
     /// Removes what is left of checkpoints that are none: half written, or used.

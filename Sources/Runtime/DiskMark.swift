@@ -6,7 +6,8 @@ internal import Storage
 /// What a suspended VPS's disk looks like, so that one that was changed behind its memory is noticed before a resume.
 ///
 /// Written when the VPS has let go of its disk, taken away before a resume attaches it (which alone changes an image), and
-/// written again where that fails. Where there is none, a crash came between: then nothing is known, and nothing refused.
+/// written again where that fails, by ``Recovery`` where its supervisor was killed. Where there is none, a crash came between:
+/// then nothing is known, and nothing refused.
 struct DiskMark: Codable, Equatable {
     /// Of an image: its size in bytes and the time of its last change, in nanoseconds. Of a directory: of all files together,
     /// with a hash of names, sizes and times.
@@ -81,6 +82,8 @@ struct DiskMark: Codable, Equatable {
         let mark = try DiskMark(files, config, in: directory)
         try VPSFiles.write(mark, name, in: directory, of: files.name, durable: true)
     }
+
+    static func isThere(in directory: SharedFD) -> Bool { (try? directory.fd.status(of: name)) != nil }
 
     /// From now on nothing is known.
     static func remove(in directory: SharedFD) { try? directory.fd.unlink(name) }

@@ -16,7 +16,7 @@ public struct MemoryCheck: ~Copyable {
     /// Begins. It is ended where this value is dropped, or the process that has it is killed.
     init(of checkpoint: SharedFD, in state: SharedFD) throws(CtrError) {
         do throws(SysError) {
-            try? state.fd.unlink(MemoryCheck.file)
+            MemoryCheck.clear(in: state)
             let verdict = SharedFD(
                 try state.fd.open(MemoryCheck.file, [.readWrite, .create, .exclusive, .noFollow], mode: 0o600))
             try verdict.fd.lock(.exclusive, wait: false)
@@ -32,37 +32,49 @@ public struct MemoryCheck: ~Copyable {
             try CurrentProcess.setParentDeathSignal(Signal.kill)
             guard "\(try ProcFiles.parent(of: CurrentProcess.pid))" == parent else { return 1 }
             let checkpoint = SharedFD(try FD.handedOver())
-            var word = whole
+            var verdict = whole
             do throws(CtrError) {
                 guard let manifest = try Manifest.read(checkpoint) else {
                     throw CtrError(.config, "checkpoint: damaged: no \(Manifest.name)")
                 }
                 try manifest.check(checkpoint, contentsOf: \.isMemory)
-            } catch { word = error.message }
-            try FD.standard(1).writeAll(Array(word.utf8))
+            } catch { verdict = "\(error.code.rawValue) \(error.message)" }
+            try FD.standard(1).writeAll(Array(verdict.utf8))
             return 0
         } catch { return 1 }
     }
 
     /// In a step of criu: waits for its end.
-    /// - Throws: what is damaged.
+    /// - Throws: what is damaged, or can't be read.
     static func require(in state: SharedFD) throws(CtrError) {
         let word = try describing("check of the checkpoint's memory", code: .failed) { () throws(SysError) in
             let verdict = try state.fd.open(file, [.readOnly, .noFollow])
             try verdict.lock(.shared, wait: true)
             return String(decoding: try verdict.readAll(limit: 1 << 16), as: UTF8.self)
         }
-        if word == whole { return }
-        throw CtrError(.config, word.isEmpty ? "the check of its memory was killed (try again)" : word)
+        if let error = failure(word) { throw error }
+        if word != whole { throw CtrError(.failed, "the check of its memory was killed (try again)") }
     }
 
+    /// nil for none, and where there is no word.
+    private static func failure(_ word: String) -> CtrError? {
+        guard let space = word.firstIndex(of: " "), let code = CtrError.Code(rawValue: String(word[..<space])) else {
+            return nil
+        }
+        return CtrError(code, String(word[word.index(after: space)...]))
+    }
+
+    static func isThere(in state: SharedFD) -> Bool { (try? state.fd.status(of: file)) != nil }
+
+    /// Removes what one has left whose resume is over.
+    static func clear(in state: SharedFD) { try? state.fd.unlink(file) }
+
     /// Ends it, if it has not ended yet.
-    /// - Returns: what it has found damaged.
+    /// - Returns: what it has found damaged, or could not read.
     consuming func end(in state: SharedFD) -> CtrError? {
         _ = try? tool.kill()
         let word = (try? state.fd.readFile(MemoryCheck.file)).map { String(decoding: $0, as: UTF8.self) }
-        try? state.fd.unlink(MemoryCheck.file)
-        guard let word, !word.isEmpty, word != MemoryCheck.whole else { return nil }
-        return CtrError(.config, word)
+        MemoryCheck.clear(in: state)
+        return word.flatMap(MemoryCheck.failure)
     }
 }

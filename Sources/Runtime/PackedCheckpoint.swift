@@ -38,10 +38,15 @@ struct PackedCheckpoint {
             let new = try link(CheckpointFiles.unfinished, from: old, manifest, as: PackedCheckpoint.manifest, what)
             try convert(manifest, from: old, to: new, packing: true, what, progress)
             _ = try Manifest.seal(new, criu: manifest.criu, format: PackedCheckpoint.format)
+            try exchange(what)
         } catch {
             files.sweepCheckpoints(in: directory)
             throw error
         }
+        SlowRemoval.remove(checkpoint: CheckpointFiles.unfinished, in: directory)
+    }
+
+    private func exchange(_ what: String) throws(CtrError) {
         let directory = directory
         try describing(what) { () throws(SysError) in
             try directory.fd.openHere().sync()
@@ -49,7 +54,12 @@ struct PackedCheckpoint {
                 CheckpointFiles.unfinished, to: directory.fd, CheckpointFiles.name, exchange: true)
             try directory.fd.openHere().sync()
         }
-        SlowRemoval.remove(checkpoint: CheckpointFiles.unfinished, in: directory)
+    }
+
+    /// Bytes of the processes' memory in a checkpoint, packed or not.
+    static func memory(in checkpoint: SharedFD) throws(CtrError) -> Int64? {
+        guard let manifest = try Manifest.read(checkpoint) else { return nil }
+        return try manifest.version == format ? Manifest.read(checkpoint, self.manifest)?.memory : manifest.memory
     }
 
     /// Unpacks it beside itself, for one resume.
@@ -58,12 +68,14 @@ struct PackedCheckpoint {
     func unpack() throws(CtrError) -> SharedFD {
         let what = "unpack the memory of VPS \(files.name)"
         try PackedCheckpoint.requireProgram(what)
-        let (packed, _) = try open(what)
+        let (packed, stored) = try open(what)
+        try stored.check(packed, contentsOf: { _ in false })
         guard let manifest = try Manifest.read(packed, PackedCheckpoint.manifest) else {
             throw CtrError(.config, "checkpoint: damaged: no \(PackedCheckpoint.manifest)")
         }
-        try SpaceReserve.check(what, takes: manifest.memory, files.host)
+        // Of one that was killed.
         try? directory.fd.removeTree(PackedCheckpoint.unpacked)
+        try SpaceReserve.check(what, takes: manifest.memory, files.host)
         let place = try link(PackedCheckpoint.unpacked, from: packed, manifest, as: Manifest.name, what)
         try convert(manifest, from: packed, to: place, packing: false, what) { _, _ in }
         return place
@@ -122,38 +134,64 @@ struct PackedCheckpoint {
                 try output.fd.changeMode(0o644)
                 return (input: input, output: output)
             }
-            let status = try run(packing, files.input, files.output, what) { (read) in
+            try run(packing, from, files.input, files.output, what) { (read) in
                 if packing { progress(done + read, manifest.memory) }
-            }
-            if !status.succeeded {
-                if !packing,
-                    try describing(what, { () throws(SysError) in try target.fd.fileSystemStatus() }).available > 0
-                {
-                    throw CtrError(.config, "checkpoint: damaged: \(from) can't be unpacked")
-                }
-                throw CtrError(.failed, "\(what): \(PackedCheckpoint.program): \(status.text)")
             }
             done += file.size
         }
     }
 
-    /// - Parameter progress: bytes read so far.
+    /// - Parameters:
+    ///   - name: of the file that is read.
+    ///   - progress: bytes read so far.
     private func run(
-        _ packing: Bool, _ input: SharedFD, _ output: SharedFD, _ what: String, progress: (Int64) -> Void
-    ) throws(CtrError) -> ToolProcess.Status {
+        _ packing: Bool, _ name: String, _ input: SharedFD, _ output: SharedFD, _ what: String,
+        progress: (Int64) -> Void
+    ) throws(CtrError) {
         let words = packing ? ["--threads=0", "--check"] : ["--decompress", "--sparse"]
-        let tool = try describing(what, code: .failed) { () throws(SysError) in
-            try ToolProcess(
-                PackedCheckpoint.program, ["--quiet", "--stdout"] + words, stdin: .file(input),
-                stdout: .file(output), stderr: .null)
+        let errors: SharedFD
+        let tool: BoundTool
+        do throws(SysError) {
+            guard let path = ToolProcess.find(PackedCheckpoint.program) else {
+                throw SysError("execve", Errno.noEntry, PackedCheckpoint.program)
+            }
+            errors = SharedFD(try MemoryFile.make())
+            // It ends with us: nobody else would see how much of the disk it fills.
+            tool = try BoundTool(
+                path, ["--quiet", "--stdout"] + words, environment: ToolProcess.cleanEnvironment,
+                streams: [input, output, errors])
+        } catch { throw CtrError(.failed, what, cause: error) }
+        do throws(CtrError) {
+            while (try? tool.waitForEnd(milliseconds: 100)) == false {
+                try SpaceReserve.keep(what, half: true, files.host)
+                // Its offset is ours.
+                if let read = try? input.fd.seek(.current, 0) { progress(Int64(read)) }
+            }
+        } catch {
+            tool.kill()
+            throw error
         }
-        let handle = try describing(what, code: .failed) { () throws(SysError) in try ProcessHandle(pid: tool.pid) }
-        // Dropped, it is killed.
-        while (try? handle.waitForEnd(milliseconds: 100)) == false {
-            try SpaceReserve.keep(what, half: true, files.host)
-            // Its offset is ours.
-            if let read = try? input.fd.seek(.current, 0) { progress(Int64(read)) }
+        let status: ToolProcess.Status
+        do throws(SysError) { status = try tool.wait() } catch { throw CtrError(.failed, what, cause: error) }
+        if !status.succeeded { throw PackedCheckpoint.failure(packing, name, status, errors, what) }
+    }
+
+    /// What zstd says: its status is 1 for a disk that is full and for a file that is damaged.
+    private static func failure(
+        _ packing: Bool, _ name: String, _ status: ToolProcess.Status, _ errors: SharedFD, _ what: String
+    ) -> CtrError {
+        let bytes = (try? MemoryFile.contents(of: errors.fd, limit: 1 << 16)) ?? []
+        // zstd: error 70 : Write error : cannot write block : No space left on device
+        let text = String(decoding: bytes, as: UTF8.self)
+        let known = [(Errno.noSpace, CtrError.Code.cannotCreate), (Errno.quota, .cannotCreate), (Errno.io, .io)]
+        for (errno, code) in known where text.contains(SysError.text(errno)) {
+            return CtrError(code, "\(what): \(name): \(SysError.text(errno))", errno: errno)
         }
-        do throws(SysError) { return try tool.wait() } catch { throw CtrError(.failed, what, cause: error) }
+        if text.contains("Read error") { return CtrError(.io, "\(what): \(name): read error") }
+        if !packing, case .exited = status {
+            return CtrError(.config, "checkpoint: damaged: \(name) can't be unpacked")
+        }
+        let reason = text.split(separator: "\n").last.map { ": \($0)" } ?? ""
+        return CtrError(.failed, "\(what): \(program): \(status.text)\(reason)")
     }
 }

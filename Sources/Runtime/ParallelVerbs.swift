@@ -3,6 +3,12 @@ public import Model
 
 /// The same verb for several VPSs at once, each in a process of its own: this program, called anew.
 public enum ParallelVerbs {
+    /// In the environment of each: it is one of several on the same terminal.
+    private static let mark = "CTR_ONE_OF_SEVERAL"
+
+    /// Whether this process is one of them, and the terminal not its own to draw on.
+    public static var isOne: Bool { CurrentProcess.environment(mark) != nil }
+
     /// What one of them said and returned. Its errors went to our own standard error.
     public struct Result: Sendable {
         public var status: Int32
@@ -41,7 +47,7 @@ public enum ParallelVerbs {
             do throws(SysError) {
                 output = SharedFD(try MemoryFile.make())
                 let tool = try ToolProcess(
-                    "/proc/self/exe", words, environment: Settings.environment,
+                    "/proc/self/exe", words, environment: Settings.environment + ["\(mark)=1"],
                     stdout: .file(output))
                 pid = tool.pid
                 handle = try ProcessHandle(pid: tool.pid)

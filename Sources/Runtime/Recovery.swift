@@ -42,7 +42,9 @@ public struct Recovery: Sendable {
         if try files.stateDirectory() == nil {
             // Most kept VPSs that are stopped end here, without a write.
             guard let directory = try files.directory() else { return false }
-            if try VPSFiles.read("config.json", in: directory, of: name) as VPSConfig? != nil { return false }
+            if try VPSFiles.read("config.json", in: directory, of: name) as VPSConfig? != nil {
+                return try dropLeftovers(files)
+            }
         }
         switch try mendUnlessSupervised(files) {
         case .supervised: return try mendRunning(files)
@@ -51,9 +53,22 @@ public struct Recovery: Sendable {
             return try adopt(files)
         case .mended:
             EventLog(host).append(.recovered, vps: name)
+            _ = try dropLeftovers(files)
             return true
-        case .fine: return false
+        case .fine: return try dropLeftovers(files)
         }
+    }
+
+    /// Of a VPS that does not run: what a verb, or a supervisor, was killed over that wrote, packed or unpacked its memory.
+    private func dropLeftovers(_ files: VPSFiles) throws(CtrError) -> Bool {
+        guard let directory = try files.directory(),
+            CheckpointFiles.large.contains(where: { (try? directory.fd.status(of: $0)) != nil }),
+            let lock = try VerbLock.attempt(files), try RunningInit.find(files) == nil,
+            // That needs it, and begins with it anew.
+            try files.keptConfig(in: directory)?.hasUnfinishedDiskWork == false
+        else { return false }
+        for name in CheckpointFiles.large { SlowRemoval.remove(checkpoint: name, in: lock.directory) }
+        return true
     }
 
     /// Gives it another supervisor. That this fails hinders no verb: those that follow try again.
@@ -89,15 +104,20 @@ public struct Recovery: Sendable {
         return try takeBackHalfDone(files, place)
     }
 
-    /// Of a VPS that runs: criu was killed when it had been written, before the processes were ended.
+    /// Of a VPS that runs, which has none: criu was killed when it had been written, before the processes were ended, or the
+    /// supervisor of a resume when they had gone on.
     private func dropStaleCheckpoint(_ files: VPSFiles) throws(CtrError) -> Bool {
-        guard let directory = try files.directory(),
-            [CheckpointFiles.name, CheckpointFiles.unfinished, CheckpointFiles.hibernating].contains(where: {
-                (try? directory.fd.status(of: $0)) != nil
-            }), let lock = try VerbLock.attempt(files), let running = try RunningInit.find(files)
+        guard try files.hasStale(), let lock = try VerbLock.attempt(files) else { return false }
+        return try dropStaleCheckpoint(files, lock)
+    }
+
+    /// With the VPS's lock held: nobody is writing or reading one.
+    @discardableResult
+    func dropStaleCheckpoint(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> Bool {
+        guard try files.hasStale(), let place = try files.stateDirectory(), let running = try RunningInit.find(files)
         else { return false }
-        let isHalf = files.undoDump(running.state, in: lock.directory)
-        guard try files.hasCheckpoint() else { return isHalf }
+        CheckpointScript.cancel(in: place)
+        MemoryCheck.clear(in: place)
         KilledDump.undo(running.state)
         files.dropStale(in: lock.directory)
         return true
@@ -140,11 +160,7 @@ public struct Recovery: Sendable {
             let recorded = try files.state()
             // What criu has begun to make holds copies too, and does not end by itself.
             if turn == 10, recorded?.status == .resuming { HalfResumed(files: files).end() }
-            if let supervisor = recorded?.supervisor, let process = try? ProcessHandle(pid: supervisor),
-                !process.hasEnded
-            {
-                return false
-            }
+            if recorded?.hasSupervisor == true { return false }
             CurrentProcess.sleep(milliseconds: 4)
         }
         return false
@@ -161,12 +177,14 @@ public struct Recovery: Sendable {
             return .mended
         }
         guard try files.state() != nil else {
+            try markDisk(files, directory)
             try settleStopped(files)
             return .fine
         }
         try settleResume(files)
         // It may live on without its supervisor.
         if try RunningInit.find(files) != nil { return .orphaned }
+        try markDisk(files, directory)
         try settleStopped(files)
         return .mended
     }
@@ -177,10 +195,20 @@ public struct Recovery: Sendable {
             return
         }
         CheckpointScript.cancel(in: place)
-        if state.pid > 0, try !files.hasCheckpoint() {
-            try? host.openPorts(state.config, pid: state.pid, ifClosed: true)
-            try files.setStatus(.running)
-        }
+        if try files.hasCheckpoint() { return HalfResumed(files: files).end() }
+        guard state.pid > 0 else { return }
+        try? host.openPorts(state.config, pid: state.pid, ifClosed: true)
+        try files.setStatus(.running)
+    }
+
+    /// Of one that is suspended, whose resume was killed when it had touched the disk: before it is forgotten that there was
+    /// one. What has changed by now was ctr's doing.
+    private func markDisk(_ files: VPSFiles, _ directory: SharedFD) throws(CtrError) {
+        guard try files.hasCheckpoint(), !DiskMark.isThere(in: directory),
+            try files.keptConfig(in: directory)?.hasUnfinishedDiskWork == false
+        else { return }
+        try endProcesses(files)
+        Resuming.markDisk(files, in: directory)
     }
 
     /// A kept VPS that has ended gives back what only a running one has.

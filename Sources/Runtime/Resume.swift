@@ -23,6 +23,7 @@ public struct Resume: Codable, Sendable {
         if try files.state()?.status == .resuming { try Recovery(host: host).sweep(name) }
         if try RunningInit.find(files) != nil {
             try Recovery(host: host).sweep(name)
+            try Recovery(host: host).dropStaleCheckpoint(files, lock)
             return false
         }
         if try files.keptConfig(in: lock.directory)?.hasUnfinishedDiskWork == true { try DiskHold.mend(files, lock) }
@@ -45,15 +46,27 @@ public struct Resume: Codable, Sendable {
         }
         try Isolation.guardProgram(record.config.userns)
         progress?(.step("resume"))
-        _ = try SupervisorRequest.resume(self).spawn(
-            on: files.host, lock: lock,
-            meanwhile: progress.map { (progress) in
-                let total = Resume.memory(files, lock.directory)
-                return {
-                    if let done = Resume.memory(files) { progress(.progress(done: done, total: max(done, total))) }
-                }
-            })
+        do throws(CtrError) {
+            _ = try SupervisorRequest.resume(self).spawn(
+                on: files.host, lock: lock,
+                meanwhile: progress.map { (progress) in
+                    let total = Resume.memory(files, lock.directory)
+                    return {
+                        if let done = Resume.memory(files) { progress(.progress(done: done, total: max(done, total))) }
+                    }
+                })
+        } catch { guard try goesOn(files, lock) else { throw error } }
         EventLog(files.host).append(.resumed, vps: name)
+        return true
+    }
+
+    /// Whether its supervisor was killed when its processes went on: then another one takes its place.
+    private func goesOn(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> Bool {
+        let recovery = Recovery(host: files.host)
+        _ = try? recovery.sweep(name)
+        guard try !files.hasCheckpoint(), try RunningInit.find(files) != nil else { return false }
+        try recovery.dropStaleCheckpoint(files, lock)
+        Message.warn("VPS \(name): its supervisor was killed; it goes on under another one")
         return true
     }
 
@@ -61,9 +74,9 @@ public struct Resume: Codable, Sendable {
     private static func memory(_ files: VPSFiles, _ directory: SharedFD) -> Int64 {
         guard !files.isHibernated(in: directory),
             let checkpoint = try? SharedFD(directory.fd.open(CheckpointFiles.name, [.directory, .noFollow])),
-            let manifest = try? Manifest.read(checkpoint)
+            let memory = try? PackedCheckpoint.memory(in: checkpoint)
         else { return 0 }
-        return manifest.memory
+        return memory
     }
 
     /// Bytes that its processes have by now.
@@ -250,11 +263,7 @@ struct Resuming {
         try? files.host.openPorts(config, pid: running.state.pid, ifClosed: true)
         // To whoever asked for it inside.
         HostPath.answer("resumed", to: running.state)
-        for name in [CheckpointFiles.used, PackedCheckpoint.unpacked] {
-            SlowRemoval.remove(checkpoint: name, in: place.directory)
-        }
-        files.sweepCheckpoints(in: place.directory)
-        if let attached = self.disk, let top = try? attached.openTop() { CheckpointFiles.sweep(disk: top) }
+        files.dropStale(in: place.directory)
         return watched
     }
 
@@ -409,6 +418,13 @@ extension ProcessHandle {
 /// supervisor of the resume is dead.
 struct HalfResumed {
     let files: VPSFiles
+
+    /// As ``end()``, where the VPS's state says that its resume was cut off.
+    func endIfCutOff() throws(CtrError) -> Bool {
+        guard let state = try files.state(), state.status == .resuming, !state.hasSupervisor else { return false }
+        end()
+        return true
+    }
 
     /// Ends them. They are copies of criu, and bear its command line.
     func end() {

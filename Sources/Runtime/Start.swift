@@ -15,17 +15,20 @@ public struct Start: Codable, Sendable {
     }
 
     /// Returns when its first process executes.
+    /// - Parameter progress: of one that is suspended, as for ``Resume``.
     /// - Returns: false if it runs already.
     /// - Throws: `notFound`, `busy`; `failed` for an ephemeral VPS, or a rescue of one that runs.
-    public func run(on host: Host) throws(CtrError) -> Bool {
+    public func run(on host: Host, progress: ((WorkEvent) -> Void)? = nil) throws(CtrError) -> Bool {
         let files = try VPSFiles(name, host: host)
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
-        return try run(files, lock)
+        return try run(files, lock, progress: progress)
     }
 
     /// With the VPS's lock held.
-    func run(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> Bool {
+    func run(
+        _ files: VPSFiles, _ lock: VerbLock, progress: ((WorkEvent) -> Void)? = nil
+    ) throws(CtrError) -> Bool {
         guard let config = try files.config() else { throw VPSFiles.unknown(name) }
         if let running = try RunningInit.find(files) {
             if rescue || running.state.rescue {
@@ -43,7 +46,7 @@ public struct Start: Codable, Sendable {
         if config.hasUnfinishedDiskWork { try DiskHold.mend(files, lock) }
         if try files.hasCheckpoint() {
             if rescue { try files.refuseSuspended() }
-            return try Resume(name: name).run(files, lock)
+            return try Resume(name: name).run(files, lock, progress: progress)
         }
         try config.refuseSealed()
         // Without a state directory its supervisor finds out.

@@ -21,7 +21,7 @@ public struct Suspend: Sendable {
 
     /// Of one that is asked for from inside few: each may write all memory.
     private var attempts: Int { only == nil ? 10 : 2 }
-    private var verb: String { onDisk ? "hibernate" : "suspend" }
+    private var verb: String { SuspendRecord.verb(snapshot: snapshot, onDisk: onDisk) }
 
     /// Its memory is packed when it has ended.
     public var packed = false
@@ -80,7 +80,7 @@ public struct Suspend: Sendable {
         try target.adoptIfOrphaned()
         let criu = try CRIU.find(Settings.load().criu)
         guard let running = try files.state() else { throw CtrError(.failed, "VPS \(name): has just ended") }
-        var plan = try SuspendPlan(running, criu: criu)
+        var plan = try SuspendPlan(running, criu: criu, verb)
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
         Ending(files: files).countTraffic(target.config)
@@ -226,8 +226,13 @@ extension VPSFiles {
 
     /// A VPS that runs has no checkpoint: one that is there was committed, and then its processes were not ended.
     func dropStale(in directory: SharedFD) {
-        try? useCheckpoint(in: directory)
-        sweepCheckpoints(in: directory)
+        if (try? hasCheckpoint()) == true { try? useCheckpoint(in: directory) }
+        // Before these names, by which it is known that there is something.
+        let marks = [CheckpointFiles.hibernating, CheckpointFiles.awoken]
+        if marks.contains(where: { isHibernated(in: directory, marker: $0) }), let top = try? diskTop(in: directory) {
+            CheckpointFiles.sweep(disk: top)
+        }
+        for name in CheckpointFiles.leftovers { SlowRemoval.remove(checkpoint: name, in: directory) }
     }
 }
 
@@ -237,11 +242,12 @@ struct SuspendStep {
     let directory: SharedFD
 
     func commit() throws(CtrError) {
-        let (_, unfinished, record) = try open()
+        let (place, unfinished, record) = try open()
+        let verb = SuspendRecord.verb(snapshot: record.snapshot, onDisk: place.isOnDisk)
         // One that came in after the verb had looked: it does not stand still with the others.
-        try record.refuseStrangers()
+        try record.refuseStrangers(verb)
         // Its supervisor may have been killed since.
-        if record.terminal != nil { try record.requireTerminal() }
+        if record.terminal != nil { try record.requireTerminal(verb) }
         try saveDev(record, in: unfinished)
         try saveCgroups(in: unfinished)
         try describing("checkpoint of VPS \(files.name)") { () throws(SysError) in

@@ -13,12 +13,18 @@ struct SuspendPlan {
     private(set) var watched: [String] = []
 
     private let pid: Int32
+    private let verb: String
 
-    init(_ running: VPSState, criu: CRIU) throws(CtrError) {
+    /// What fails: the verb, and the name.
+    private var what: String { "\(verb) \(record.config.name)" }
+
+    /// - Parameter verb: as messages name it.
+    init(_ running: VPSState, criu: CRIU, _ verb: String) throws(CtrError) {
         guard let cgroup = running.cgroup else {
             throw CtrError(.config, "state.json of VPS \(running.config.name): no cgroup")
         }
         pid = running.pid
+        self.verb = verb
         record = SuspendRecord(
             config: running.config, bootID: running.bootID, pid: running.pid, startTime: running.startTime,
             started: running.started, restarts: running.restarts, ready: running.ready, cgroup: cgroup.path,
@@ -26,7 +32,7 @@ struct SuspendPlan {
         try findMounts()
         try findStreams()
         try findHierarchies()
-        let processes = try record.refuseStrangers()
+        let processes = try record.refuseStrangers(verb)
         try refuseNamespaces(processes.keys.sorted())
         try refuseTraced(processes.keys.sorted())
         try refuseUnrestorable(processes.keys.sorted())
@@ -38,7 +44,7 @@ struct SuspendPlan {
     private mutating func findMounts() throws(CtrError) {
         let mounts = try MountInfo.of(pid)
         guard let dev = mounts.first(where: { $0.place == "/dev" && $0.root == "/" && $0.type == "tmpfs" }) else {
-            throw CtrError(.failed, "suspend \(record.config.name): its /dev is not the one that ctr has made")
+            throw CtrError(.failed, "\(what): its /dev is not the one that ctr has made")
         }
         externals.append(.mount("/dev", "dev"))
         if mounts.contains(where: { $0.place == "/dev/pts" && $0.type == "devpts" }) {
@@ -48,13 +54,13 @@ struct SuspendPlan {
             guard mounts.contains(where: { $0.place == mount.destination }) else {
                 throw CtrError(
                     .failed,
-                    "suspend \(record.config.name): --mount \(mount.destination.escaped) is not mounted there any more (a link on "
+                    "\(what): --mount \(mount.destination.escaped) is not mounted there any more (a link on "
                         + "the way, or it was unmounted inside)")
             }
             if mounts.contains(where: { $0.place.hasPrefix(mount.destination + "/") }) {
                 throw CtrError(
                     .failed,
-                    "suspend \(record.config.name): below --mount \(mount.destination.escaped) another file system is mounted, "
+                    "\(what): below --mount \(mount.destination.escaped) another file system is mounted, "
                         + "which can't be restored")
             }
             externals.append(.mount(mount.destination, "mount\(index)"))
@@ -90,7 +96,7 @@ struct SuspendPlan {
     }
 
     private mutating func findTerminal() throws(CtrError) {
-        let status = try record.requireTerminal()
+        let status = try record.requireTerminal(verb)
         externals.append(.mount("/dev/console", "console"))
         let key = "tty[\(SuspendPlan.hex(status.node)):\(SuspendPlan.hex(status.device))]"
         record.terminal = key
@@ -141,7 +147,7 @@ struct SuspendPlan {
                 let name = (try? ProcFiles.commandLine(of: process).joined(separator: " ").escaped) ?? ""
                 throw CtrError(
                     .failed,
-                    "suspend \(record.config.name): process \(process) ('\(name)') has \(kind.what), which can't be restored"
+                    "\(what): process \(process) ('\(name)') has \(kind.what), which can't be restored"
                 )
             }
         }
@@ -159,7 +165,7 @@ struct SuspendPlan {
                 let name = (try? ProcFiles.commandLine(of: pid).joined(separator: " ").escaped) ?? ""
                 throw CtrError(
                     .failed,
-                    "suspend \(record.config.name): process \(pid) ('\(name)') has \(why) open (descriptor \(entry.name)), "
+                    "\(what): process \(pid) ('\(name)') has \(why) open (descriptor \(entry.name)), "
                         + "which can't be restored: end it, or have it do without")
             }
         }
@@ -179,22 +185,28 @@ struct SuspendPlan {
             let name = (try? ProcFiles.commandLine(of: pid).joined(separator: " ").escaped) ?? ""
             throw CtrError(
                 .failed,
-                "suspend \(record.config.name): process \(pid) ('\(name)') is traced by process \(tracer) (a debugger, "
+                "\(what): process \(pid) ('\(name)') is traced by process \(tracer) (a debugger, "
                     + "or strace: end it)")
         }
     }
 }
 
 extension SuspendRecord {
+    /// The verb that writes it, for messages.
+    static func verb(snapshot: String?, onDisk: Bool) -> String {
+        if snapshot != nil { return "snapshot create" }
+        return onDisk ? "hibernate" : "suspend"
+    }
+
     /// Its console's terminal, which goes with the supervisor that made it: of one that has hung up criu writes an image
     /// that it can't restore.
     @discardableResult
-    func requireTerminal() throws(CtrError) -> FileStatus {
+    func requireTerminal(_ verb: String) throws(CtrError) -> FileStatus {
         guard let console = try? GuestDev(pid).open("console", [.path, .noFollow]), let status = try? console.status(),
             status.type == .character, status.node.major == 136, status.links > 0
         else {
             throw CtrError(
-                .failed, "suspend \(config.name): its console has gone (its supervisor was killed once; ctr restart it)"
+                .failed, "\(verb) \(config.name): its console has gone (its supervisor was killed once; ctr restart it)"
             )
         }
         return status
@@ -203,7 +215,7 @@ extension SuspendRecord {
     /// What `exec` and `enter` have brought in is no child of its first process, and would be lost.
     /// - Returns: all its processes, with their parents.
     @discardableResult
-    func refuseStrangers() throws(CtrError) -> [Int32: Int32] {
+    func refuseStrangers(_ verb: String) throws(CtrError) -> [Int32: Int32] {
         let children = try Tree.parents(below: "/\(cgroup)")
         for (process, parent) in children.sorted(by: { $0.key < $1.key }) where process != pid && parent != pid {
             var above = parent
@@ -213,7 +225,7 @@ extension SuspendRecord {
             let name = (try? ProcFiles.commandLine(of: process).joined(separator: " ").escaped) ?? ""
             throw CtrError(
                 .failed,
-                "suspend \(config.name): process \(process) ('\(name)') was brought in by ctr exec or enter and is no child "
+                "\(verb) \(config.name): process \(process) ('\(name)') was brought in by ctr exec or enter and is no child "
                     + "of its init (end it first)")
         }
         return children

@@ -50,6 +50,12 @@ public struct VPSState: Codable, Sendable, Equatable {
 }
 
 extension VPSState {
+    /// Whether the process that is to wait for its end lives.
+    var hasSupervisor: Bool {
+        guard let process = try? ProcessHandle(pid: supervisor) else { return false }
+        return !process.hasEnded
+    }
+
     /// Whether its first process began within the last seconds.
     var isYoung: Bool {
         // Both in clock ticks since boot, which Linux has a hundred of in a second on every platform.

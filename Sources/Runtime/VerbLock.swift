@@ -15,8 +15,12 @@ final class VerbLock {
     static func take(_ files: VPSFiles) throws(CtrError) -> VerbLock {
         if let lock = try attempt(files) { return lock }
         let deadline = Deadline(milliseconds: Int(try Settings.load().lockSeconds ?? 30) * 1000)
+        let moment = Deadline(milliseconds: 200)
+        var hasEnded = false
         while true {
             if let lock = try attempt(files) { return lock }
+            // By no verb, if it is what a killed resume has left.
+            if !hasEnded, moment.hasPassed { hasEnded = try HalfResumed(files: files).endIfCutOff() }
             if deadline.hasPassed {
                 throw CtrError(.busy, "VPS \(files.name): \(try holder(files)), try again")
             }

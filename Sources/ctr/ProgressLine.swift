@@ -1,7 +1,8 @@
 internal import Model
 internal import Runtime
 
-/// Progress of long work: one line on a terminal, drawn again and again and cleared at the end; silent elsewhere.
+/// Progress of long work: one line on a terminal, drawn again and again and cleared at the end; silent elsewhere, and where
+/// several VPSs are worked on at once.
 final class ProgressLine {
     private let title: String
     /// Whether anybody sees it.
@@ -12,7 +13,7 @@ final class ProgressLine {
 
     init(_ title: String, _ globals: Globals) {
         self.title = title
-        isShown = !globals.quiet && !globals.json && Caller.isTerminal(.error)
+        isShown = !globals.quiet && !globals.json && Caller.isTerminal(.error) && !ParallelVerbs.isOne
         remarks = !globals.quiet
     }
 

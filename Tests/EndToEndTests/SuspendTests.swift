@@ -15,7 +15,7 @@ enum Suspending {
 
 extension Fixture {
     /// A VPS that counts in /root/n, ten times a second.
-    fileprivate func counter(_ options: String..., name word: String = "a") throws -> String {
+    func counter(_ options: String..., name word: String = "a") throws -> String {
         let n = name(word)
         try start(program, ["create", n, "--template", "minimal"] + options).wait().succeeds()
         try ctr("start", n).succeeds()
@@ -28,14 +28,14 @@ extension Fixture {
     }
 
     /// The numbers that it has written; they must be whole.
-    fileprivate func counted(_ name: String, at location: SourceLocation = #_sourceLocation) throws -> Int {
+    func counted(_ name: String, at location: SourceLocation = #_sourceLocation) throws -> Int {
         let out = try ctr("exec", name, "--", "cat", "/root/n").succeeds(at: location).lines
         #expect(out == (1...max(1, out.count)).map { "\($0)" }, "a gap", sourceLocation: location)
         return out.count
     }
 
     /// A process inside has as many bytes that are not zero.
-    fileprivate func fillMemory(of name: String, _ bytes: Int) throws {
+    func fillMemory(of name: String, _ bytes: Int) throws {
         try ctr(
             "exec", name, "--", "sh", "-c",
             "setsid sh -c 'x=$(head -c \(bytes) /dev/zero | tr \"\\\\0\" x); : > /root/filled; sleep 1000; :' "
@@ -44,7 +44,7 @@ extension Fixture {
         #expect(until(60) { (try? ctr("exec", name, "test", "-e", "/root/filled").status) == 0 })
     }
 
-    fileprivate func goesOn(_ name: String, at location: SourceLocation = #_sourceLocation) throws {
+    func goesOn(_ name: String, at location: SourceLocation = #_sourceLocation) throws {
         let before = try counted(name, at: location)
         #expect(try until(10) { try counted(name, at: location) > before + 2 }, sourceLocation: location)
     }

@@ -135,7 +135,7 @@ import Testing
             AskedHibernation.reason(CtrError(code, text), of: "web")
         }
         #expect(reason(.failed, "hibernate web: in rescue mode") == "in rescue mode")
-        #expect(reason(.failed, "suspend web: process 7 ('x') has an io_uring") == "process 7 ('x') has an io_uring")
+        #expect(reason(.failed, "hibernate web: process 7 ('x') has an io_uring") == "process 7 ('x') has an io_uring")
         for (code, text) in [
             (CtrError.Code.failed, "hibernate web: criu: Can't open /var/lib/ctr/vps/web/log"),
             (.cannotCreate, "hibernate web: its memory: takes 1G, 7G are free of /var/lib/ctr"),

@@ -52,13 +52,18 @@ struct StartCommand: Verb {
             let each = EachName(
                 names: group, globals: globals,
                 words: ["start"] + (wait ? ["--wait", "--timeout", "\(timeout)"] : []))
-            status = max(status, try each.run { (name) throws(CtrError) in try start(name, host) })
+            status = max(status, try each.run { (name) throws(CtrError) in try start(name, host, globals) })
         }
         return status
     }
 
-    private func start(_ name: String, _ host: Host) throws(CtrError) -> EachName.Outcome {
-        let started = try Start(name: name).run(on: host)
+    private func start(
+        _ name: String, _ host: Host, _ globals: Globals
+    ) throws(CtrError) -> EachName.Outcome {
+        let line = ProgressLine(name, globals)
+        defer { line.clear() }
+        let started = try Start(name: name).run(on: host, progress: line.isShown ? line.handle : nil)
+        line.clear()
         if wait { try Start(name: name).waitUntilReady(on: host, seconds: timeout) }
         return started ? .done : .unchanged("runs already")
     }

@@ -1,0 +1,128 @@
+import Glibc
+import Kernel
+import Testing
+
+/// `suspend --compress zstd`, and what may come between.
+@Suite(
+    .serialized, .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")),
+    .enabled(if: access("/usr/bin/zstd", X_OK) == 0, "no zstd"))
+struct PackedMemoryTests {
+    private func names(_ f: Fixture, _ n: String) throws -> [String] {
+        try f.sh("ls root/vps/\(n)").lines.filter {
+            $0.hasPrefix("checkpoint") && $0 != "checkpoint.disk"
+        }
+    }
+
+    /// Stops the zstd that reads this test's memory, as `$z`.
+    private let stopZstd = """
+        z=; until [ -n "$z" ]; do for p in $(pgrep -x zstd); do case $(readlink /proc/$p/fd/0) in $PWD/*)
+        [ $(stat -Lc %s /proc/$p/fd/0 2>/dev/null || echo 0) -gt 50000000 ] && kill -STOP $p && z=$p;; esac; done; done
+        """
+
+    /// What can't be packed to less takes its time.
+    private func fill(_ f: Fixture, _ n: String) throws {
+        try f.ctr("exec", n, "--", "dd", "if=/dev/urandom", "of=/dev/shm/much", "bs=1M", "count=250").succeeds()
+    }
+
+    /// Who packs or unpacks ends zstd with it, which would fill the disk with nobody looking, and the next verb removes what
+    /// it has written.
+    @Test(arguments: ["suspend --compress zstd", "resume"]) func killedHalfway(verb: String) throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none")
+            try fill(f, n)
+            if verb == "resume" { try f.ctr("suspend", "--compress", "zstd", n).succeeds() }
+            let run = try f.start(f.program, verb.split(separator: " ").map(String.init) + [n])
+            let zstd = try f.sh("\(stopZstd); kill -9 $(cut -d' ' -f4 /proc/$z/stat); echo $z", timeout: 30).succeeds()
+                .line
+            _ = try run.wait()
+            #expect(
+                until(5) {
+                    !f.exists("/proc/\(zstd)") || (try? f.text("/proc/\(zstd)/stat").contains(") Z")) == true
+                })
+            if f.exists("/proc/\(zstd)") { kill(try #require(Int32(zstd)), SIGKILL) }
+            #expect(try f.state(n) == "suspended")
+            #expect(try names(f, n) == ["checkpoint"])
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+            #expect(try names(f, n) == [])
+        }
+    }
+
+    /// The reason is not always that it is damaged.
+    @Test func whatCannotBeUnpacked() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none")
+            try fill(f, n)
+            try f.ctr("suspend", "--compress", "zstd", n).succeeds()
+            let run = try f.start(f.program, ["resume", n])
+            try f.sh("\(stopZstd); kill -9 $z", timeout: 30)
+                .succeeds()
+            let killed = try run.wait()
+            killed.fails(1, words: "resume \(n)", "zstd: signal 9")
+            #expect(!killed.err.contains("damaged"), "\(killed.err)")
+            let images = "root/vps/\(n)/checkpoint/images"
+            let page = try #require(try f.sh("ls -S \(images) | grep zst").lines.first)
+            try f.sh("mv \(images)/\(page) saved").succeeds()
+            try f.ctr("resume", n).fails(78, words: "damaged", "\(page) is missing")
+            try f.sh("head -c 100 saved > \(images)/\(page)").succeeds()
+            try f.ctr("resume", n).fails(78, words: "damaged", "100 bytes long")
+            try f.sh("mv saved \(images)/\(page)").succeeds()
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+            try f.ctr("suspend", n).succeeds()
+            #expect(try f.state(n) == "suspended" && names(f, n) == ["checkpoint"])
+        }
+    }
+
+    /// Without a reserve zstd itself meets the last block.
+    @Test func onAFullDisk() throws {
+        try Fixture.with { (f) throws in
+            let ctr = "export CTR_ROOT=$PWD/pool/root CTR_CONFIG=$PWD/none.json; "
+            try f.write("none.json", "{\"idRegistry\": \"\(f.path)/ids\", \"spaceReserve\": \"0\"}")
+            try f.sh(
+                """
+                truncate -s 1300M pool.img && mkfs.ext4 -q -m 0 pool.img && mkdir pool && mount -o loop pool.img pool
+                mkdir -m 700 pool/root && cp -a root/templates pool/root/
+                """
+            ).succeeds()
+            f.atEnd { _ = try? f.sh("umount -l pool") }
+            try f.sh(
+                ctr + """
+                    $CTR create $N-a --template minimal --disk none --net none && $CTR start $N-a &&
+                    $CTR exec $N-a -- dd if=/dev/urandom of=/dev/shm/much bs=1M count=250 &&
+                    $CTR exec $N-a -- md5sum /dev/shm/much > sum
+                    """, timeout: 60
+            ).succeeds()
+            let fill =
+                "dd if=/dev/zero of=pool/full bs=1M 2>/dev/null; dd if=/dev/zero of=pool/rest bs=4k 2>/dev/null"
+            let packed = try f.sh(
+                ctr + """
+                    $CTR suspend --compress zstd $N-a & verb=$!
+                    \(stopZstd); \(fill); kill -CONT $z; wait $verb
+                    """, timeout: 60
+            ).succeeds()
+            #expect(
+                packed.err.contains("is not packed") && packed.err.contains("No space left"),
+                "\(packed.both)")
+            #expect(
+                try f.sh("rm pool/full pool/rest; ls pool/root/vps/$N-a | grep checkpoint.new").out.isEmpty)
+            try f.sh(ctr + "$CTR resume $N-a && $CTR suspend --compress zstd $N-a", timeout: 60)
+                .succeeds()
+            let unpacked = try f.sh(
+                ctr + """
+                    $CTR resume $N-a & verb=$!
+                    \(stopZstd); \(fill); kill -CONT $z; wait $verb
+                    """, timeout: 60)
+            unpacked.fails(73, words: "resume", "pages-", "No space left")
+            #expect(
+                try f.sh("rm pool/full pool/rest; ls pool/root/vps/$N-a | grep checkpoint.unpacked").out
+                    .isEmpty)
+            try f.sh(
+                ctr
+                    + "$CTR resume $N-a && [ \"$($CTR exec $N-a -- md5sum /dev/shm/much)\" = \"$(cat sum)\" ] && $CTR destroy --force $N-a",
+                timeout: 60
+            ).succeeds()
+            #expect(until(15) { (try? f.sh("umount pool").status) == 0 })
+        }
+    }
+}
