@@ -33,7 +33,8 @@ public struct Remaps: Sendable, Equatable {
     init(_ remaps: [UInt8], files: [UInt8]) {
         var names: [UInt64: String] = [:]
         for entry in ProtocolBuffer.messages(ofImage: files) {
-            guard let id = entry.number(2), let file = entry.message(3), let name = ProtocolBuffer(file).message(6) else {
+            guard let id = entry.number(2), let file = entry.message(3), let name = ProtocolBuffer(file).message(6)
+            else {
                 continue
             }
             names[id] = String(decoding: name.drop { $0 == UInt8(ascii: "/") }, as: UTF8.self)

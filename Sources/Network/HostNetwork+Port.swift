@@ -79,7 +79,8 @@ extension HostNetwork {
     }
 
     private func announce(
-        _ network: ClaimedNetwork, by guest: Link, in namespace: borrowing FD, over port: String, _ socket: NetlinkSocket
+        _ network: ClaimedNetwork, by guest: Link, in namespace: borrowing FD, over port: String,
+        _ socket: NetlinkSocket
     ) throws(CtrError) {
         guard case .bridge(let bridge) = network.choice, !network.addresses.isEmpty,
             try socket.awaitForwarding(of: port, to: bridge)

@@ -52,7 +52,9 @@ struct KeptRemaps {
             guard let base = parts.popLast() else { continue }
             // Where its directory was gone criu has made it in one above.
             while true {
-                if let (directory, _) = place((parts + [base]).joined(separator: "/")) { try? directory.fd.unlink(base) }
+                if let (directory, _) = place((parts + [base]).joined(separator: "/")) {
+                    try? directory.fd.unlink(base)
+                }
                 if parts.popLast() == nil { break }
             }
         }

@@ -115,7 +115,9 @@ public struct Resume: Codable, Sendable {
         guard !files.isHibernated(in: directory), let config = try files.keptConfig(in: directory) else { return nil }
         let remaps = try describing("checkpoint of VPS \(name)") { () throws(SysError) in
             try Remaps.read(
-                SharedFD(try directory.fd.open("\(CheckpointFiles.name)/\(CheckpointFiles.images)", [.directory, .noFollow])))
+                SharedFD(
+                    try directory.fd.open("\(CheckpointFiles.name)/\(CheckpointFiles.images)", [.directory, .noFollow]))
+            )
         }
         if remaps.isEmpty { return nil }
         let root = try config.disk.flatMap { (disk) throws(CtrError) in
@@ -123,7 +125,11 @@ public struct Resume: Codable, Sendable {
         }
         return try describing("disk of VPS \(name)") { () throws(SysError) in
             let disk: SharedFD
-            if let root { disk = root } else { disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow])) }
+            if let root {
+                disk = root
+            } else {
+                disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow]))
+            }
             return try KeptRemaps(remaps, on: disk)
         }
     }
@@ -273,7 +279,11 @@ struct Resuming {
         return try describing("disk of VPS \(files.name)") { () throws(SysError) in
             let images = SharedFD(try checkpoint.fd.open(CheckpointFiles.images, [.directory, .noFollow]))
             let disk: SharedFD
-            if let root { disk = root } else { disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow])) }
+            if let root {
+                disk = root
+            } else {
+                disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow]))
+            }
             return try KeptRemaps(Remaps.read(images), on: disk)
         }
     }

@@ -188,12 +188,16 @@ struct SuspendHardTests {
             }
             try f.ctr("resume", n).succeeds()
             try f.ctr("exec", n, "--", "touch", "/go").succeeds()
-            #expect(try until(10) { try f.ctr("exec", n, "--", "cat", "/root/read").lines == ["linked", "ghost", "deep"] })
+            #expect(
+                try until(10) { try f.ctr("exec", n, "--", "cat", "/root/read").lines == ["linked", "ghost", "deep"] })
             #expect(try f.ctr("exec", n, "--", "find", "/root/d").lines.sorted() == ["/root/d", "/root/d/two"])
             #expect(try f.ctr("exec", n, "--", "stat", "-c", "%h", "/root/d/two").out == "1\n")
             if disk == "none" { #expect(!f.exists("root/vps/\(n)/disk/remaps")) }
             // Given up, it leaves nothing in the guest either.
-            try f.ctr("exec", n, "--", "sh", "-c", "cd /root/d; ln two three; setsid sh -c 'exec 5<two; rm two; exec sleep 1000' </dev/null >/dev/null 2>&1 & sleep 0.3").succeeds()
+            try f.ctr(
+                "exec", n, "--", "sh", "-c",
+                "cd /root/d; ln two three; setsid sh -c 'exec 5<two; rm two; exec sleep 1000' </dev/null >/dev/null 2>&1 & sleep 0.3"
+            ).succeeds()
             try f.ctr("suspend", n).succeeds()
             try f.ctr("resume", "--discard", n).succeeds()
             try f.ctr("start", n).succeeds()

@@ -471,7 +471,8 @@ struct SuspendNetworkTests {
                 $CTR destroy --force \#(n) >&2'
                 """#, timeout: 90)
             #expect(
-                run.lines == ["the word 'include'", "freed", "one one two two ", "address", "table inet mine"], "\(run.both)")
+                run.lines == ["the word 'include'", "freed", "one one two two ", "address", "table inet mine"],
+                "\(run.both)")
         }
     }
 }
