@@ -19,9 +19,16 @@ struct PackedMemoryTests {
         [ $(stat -Lc %s /proc/$p/fd/0 2>/dev/null || echo 0) -gt 50000000 ] && kill -STOP $p && z=$p;; esac; done; done
         """
 
-    /// What can't be packed to less takes its time.
+    /// A process in whose memory is what can't be packed to less, and so takes its time. It sums it up when it has begun, and
+    /// for each `/go`.
+    private let holder = #"""
+        setsid sh -c 'x=$(tr -d "\000" </dev/urandom | head -c 150000000); echo "$x" | md5sum >/first; touch /filled
+        until [ -e /go ]; do sleep 0.1; done; echo "$x" | md5sum >/second; touch /done; sleep 1000; :' </dev/null >/dev/null 2>&1 &
+        until [ -e /filled ]; do sleep 0.1; done
+        """#
+
     private func fill(_ f: Fixture, _ n: String) throws {
-        try f.ctr("exec", n, "--", "dd", "if=/dev/urandom", "of=/dev/shm/much", "bs=1M", "count=250").succeeds()
+        try f.ctr("exec", n, "--", "sh", "-c", holder).succeeds()
     }
 
     /// Who packs or unpacks ends zstd with it, which would fill the disk with nobody looking, and the next verb removes what
@@ -86,11 +93,11 @@ struct PackedMemoryTests {
                 """
             ).succeeds()
             f.atEnd { _ = try? f.sh("umount -l pool") }
+            try f.write("holder", holder)
             try f.sh(
                 ctr + """
                     $CTR create $N-a --template minimal --disk none --net none && $CTR start $N-a &&
-                    $CTR exec $N-a -- dd if=/dev/urandom of=/dev/shm/much bs=1M count=250 &&
-                    $CTR exec $N-a -- md5sum /dev/shm/much > sum
+                    $CTR exec $N-a -- sh -c "$(cat holder)"
                     """, timeout: 60
             ).succeeds()
             let fill =
@@ -118,9 +125,10 @@ struct PackedMemoryTests {
                 try f.sh("rm pool/full pool/rest; ls pool/root/vps/$N-a | grep checkpoint.unpacked").out
                     .isEmpty)
             try f.sh(
-                ctr
-                    + "$CTR resume $N-a && [ \"$($CTR exec $N-a -- md5sum /dev/shm/much)\" = \"$(cat sum)\" ] && $CTR destroy --force $N-a",
-                timeout: 60
+                ctr + """
+                    $CTR resume $N-a && $CTR exec $N-a -- sh -c 'touch /go; until [ -e /done ]; do sleep 0.1; done; cmp /first /second' &&
+                    $CTR destroy --force $N-a
+                    """, timeout: 60
             ).succeeds()
             #expect(until(15) { (try? f.sh("umount pool").status) == 0 })
         }

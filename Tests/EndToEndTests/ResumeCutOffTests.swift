@@ -8,14 +8,18 @@ import Testing
     .enabled(if: CRIUPrefix.isThere, "no criu of make setup-criu"))
 struct ResumeCutOffTests {
     /// A resume whose supervisor is killed when criu is at this step: before ctr's own part in it, or after.
+    /// - Parameter withVerb: the verb is killed before it.
     /// - Returns: how the verb ended.
     @discardableResult
     private func cutOff(
-        _ f: Fixture, _ n: String, at step: String, afterOurs: Bool = false, verb: String = "resume"
+        _ f: Fixture, _ n: String, at step: String, afterOurs: Bool = false, withVerb: Bool = false
     ) throws -> Outcome {
         let (config, prefix) = (try f.text("config.json"), CRIUPrefix.path)
         // The supervisor is criu's parent, and criu this script's.
-        let cut = "[ \"$CRTOOLS_SCRIPT_ACTION\" = \(step) ] && kill -9 $(cut -d' ' -f4 /proc/$PPID/stat)"
+        let parent = "cut -d' ' -f4"
+        let cut =
+            "[ \"$CRTOOLS_SCRIPT_ACTION\" = \(step) ] && { s=$(\(parent) /proc/$PPID/stat); "
+            + (withVerb ? "kill -9 $(\(parent) /proc/$s/stat); " : "") + "kill -9 $s; }"
         try f.write(
             "step",
             "#!/bin/bash\n"
@@ -36,7 +40,7 @@ struct ResumeCutOffTests {
 
             """, mode: 0o755)
         try f.write("config.json", String(config.dropLast()) + ", \"criu\": \"\(f.path)/criu\"}")
-        let outcome = try f.ctr(verb, n)
+        let outcome = try f.ctr("resume", n)
         try f.write("config.json", config)
         return outcome
     }
@@ -54,7 +58,7 @@ struct ResumeCutOffTests {
         try Fixture.withServers { (f) throws in
             let n = try f.counter("--disk", "none")
             try f.ctr("suspend", n).succeeds()
-            #expect(try cutOff(f, n, at: "setup-namespaces").status != 0)
+            #expect(try cutOff(f, n, at: "setup-namespaces", withVerb: true).status == 128 + SIGKILL)
             let begin = Timestamp.monotonic()
             let run = try f.sh("$CTR \(verb) \(n)")
             if verb.hasPrefix("set") { run.fails(1, words: "suspended") } else { try run.succeeds() }
@@ -118,12 +122,7 @@ struct ResumeCutOffTests {
         try Fixture.withServers { (f) throws in
             let n = try f.counter("--disk", verb == "hibernate" ? "256M" : "none")
             try f.ctr(verb, n).succeeds()
-            try f.ctr("resume", n).succeeds()
-            // As a supervisor leaves it that is killed between the commit and its end of the work.
-            let files =
-                verb == "hibernate" ? "touch hibernated.used" : "mkdir -p checkpoint.used/images checkpoint.unpacked"
-            try f.sh("touch state/\(n)/memory-check; cp /bin/true state/\(n)/criu-step; cd root/vps/\(n); \(files)")
-                .succeeds()
+            try cutOff(f, n, at: "post-resume", afterOurs: true, withVerb: true)
             #expect(try !left(f, n).isEmpty)
             try f.ctr("list").succeeds()
             #expect(try left(f, n) == [])
@@ -160,16 +159,18 @@ struct ResumeReadErrorTests {
             try f.write(
                 "spoil.py",
                 """
-                import mmap, sys
+                import mmap
                 with open('pool.img', 'r+b') as f:
                     m = mmap.mmap(f.fileno(), 0)
-                    at = m.find(b'x' * 1000000)
-                    assert at >= 0
-                    at += 500000
-                    m[at] = ord('y') if sys.argv[1] == 'spoil' else ord('x')
+                    # Every place: what an attempt before has left is among them.
+                    at, places = m.find(b'x' * 1000000), 0
+                    while at >= 0:
+                        m[at + 500000], places = ord('y'), places + 1
+                        at = m.find(b'x' * 1000000, at + 500001)
+                    assert places
                     m.flush()
                 """)
-            try f.sh("python3 spoil.py spoil && mount -o loop pool.img pool").succeeds()
+            try f.sh("python3 spoil.py && mount -o loop pool.img pool").succeeds()
             let failed = try f.sh(ctr + "$CTR resume $N-a")
             failed.fails(74, words: "resume", "images/pages-", "Input/output error", "stays as it is")
             try f.sh(
