@@ -71,10 +71,10 @@ import Testing
 
     @Test func `one of another format is refused with the way out`() throws {
         try with { (directory) in
-            let later = #"{"version": 3, "files": [{"name": "vps.json", "size": 3, "sum": "00"}]}"#
+            let later = #"{"version": 4, "files": [{"name": "vps.json", "size": 3, "sum": "00"}]}"#
             try directory.fd.replaceFile(Manifest.name, Array(later.utf8), durable: false)
             #expect { try Manifest.read(directory) } throws: {
-                ($0 as? CtrError)?.message.contains("format 3 is not known to this ctr (resume it with") == true
+                ($0 as? CtrError)?.message.contains("format 4 is not known to this ctr (resume it with") == true
             }
         }
     }
