@@ -34,6 +34,7 @@ extension HostNetwork {
         }
         try make(pair, isSlot: note.slot(plan) != nil, into: namespace, closed: closed, socket)
         do throws(CtrError) {
+            try place(pair, socket)
             try admit(note, vps, plan)
             forgetConversations(with: note.published, of: note.addresses)
             let registry = try registry()
@@ -106,7 +107,9 @@ extension HostNetwork {
             batch.setNoIPv6(of: pair.name)
             if pair.master != nil { batch.setSilent(port: pair.name) }
             if !closed { batch.setUp(pair.name) }
-            guard let refusal = try socket.send(batch).first else { return try place(pair, socket) }
+            // Without IPv6 in the kernel there is nothing to turn off.
+            let refusals = try socket.send(batch).filter { !$0.what.hasPrefix("IPv6") || HostSysctl.hasIPv6 }
+            guard let refusal = refusals.first else { return }
             // What a VPS of this name left that ended a moment ago, or whose ctr was killed.
             if !isSecond, refusal.errno == Errno.exists, let there = try socket.link(pair.name),
                 there.alias == pair.alias
@@ -117,8 +120,6 @@ extension HostNetwork {
             if refusal.errno == Errno.exists {
                 throw refusal.error(.unavailable, hint: "an interface of this name is there, and not of this VPS")
             }
-            // Without IPv6 in the kernel there is nothing to turn off.
-            if refusal.what.hasPrefix("IPv6"), !HostSysctl.hasIPv6 { return try place(pair, socket) }
             try? NetworkUndo.remove(pair.name, socket)
             throw refusal.error()
         }

@@ -94,16 +94,28 @@ public enum CheckpointStep {
             return 0
         } catch {
             if let state = try? files.stateDirectory() {
-                try? state.fd.replaceFile(CheckpointFiles.failure, Array(error.message.utf8), durable: false)
+                try? state.fd.replaceFile(CheckpointFiles.failure, Array(error.word.utf8), durable: false)
             }
             return 1
         }
     }
 
     /// Why the last one failed, if one did.
-    static func takeFailure(_ state: SharedFD) -> String? {
+    static func takeFailure(_ state: SharedFD) -> CtrError? {
         guard let bytes = try? state.fd.readFile(CheckpointFiles.failure) else { return nil }
         try? state.fd.unlink(CheckpointFiles.failure)
-        return String(decoding: bytes, as: UTF8.self)
+        return CtrError(word: String(decoding: bytes, as: UTF8.self))
+    }
+}
+
+extension CtrError {
+    /// Its code and message, for another process of ctr's.
+    var word: String { "\(code.rawValue) \(message)" }
+
+    init?(word: String) {
+        guard let space = word.firstIndex(of: " "), let code = Code(rawValue: String(word[..<space])) else {
+            return nil
+        }
+        self.init(code, String(word[word.index(after: space)...]))
     }
 }

@@ -31,6 +31,8 @@ public struct EventLog: Sendable {
         /// With the `reason`, of no VPS: who guards the disk's space goes on with those of before.
         case settingsRefused
         case changed, destroyed, oomKill, limitHit, supervisorLost, recovered
+        /// A VPS goes on after a resume, and its interface could not be opened. Detail: `reason`.
+        case networkFailed
     }
 
     static let directory = "log"

@@ -38,13 +38,14 @@ extension Host {
         for port in ports { try network.attach(port.name, port.network, pid: pid, closed: closed) }
     }
 
-    /// - Parameter ifClosed: leaves alone those that are up.
+    /// - Parameter ifClosed: leaves alone those that are open. Of a routed one nobody sees whether it is to the end: done again,
+    ///   it is no harm.
     func openPorts(_ config: VPSConfig, pid: Int32, ifClosed: Bool = false) throws(CtrError) {
         let ports = try claimPorts(config)
         if ports.isEmpty { return }
         let network = try network(settings: .load())
         for port in ports {
-            if ifClosed, try network.isPortOpen(port.name, port.network) { continue }
+            if ifClosed, config.network != .routed, try network.isPortOpen(port.name, port.network) { continue }
             try network.openPort(port.name, port.network, pid: pid)
         }
     }

@@ -39,6 +39,12 @@ struct KeptRemaps {
     /// The processes go on: they have them open, and nobody needs a name.
     func remove() { try? disk.fd.removeTree(KeptRemaps.name) }
 
+    /// Of a VPS that runs, whose resume was cut off when it had gone on.
+    static func sweep(_ files: VPSFiles, in directory: SharedFD) {
+        if (try? directory.fd.status(of: "disk")) != nil { try? directory.fd.removeTree("disk/\(name)") }
+        if let top = try? files.diskTop(in: directory) { try? top.fd.removeTree("root/\(name)") }
+    }
+
     /// Of a checkpoint that is given up.
     func discard() {
         for path in remaps.links { if let (directory, base) = place(path) { try? directory.fd.unlink(base) } }

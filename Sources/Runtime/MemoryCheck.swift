@@ -38,7 +38,7 @@ public struct MemoryCheck: ~Copyable {
                     throw CtrError(.config, "checkpoint: damaged: no \(Manifest.name)")
                 }
                 try manifest.check(checkpoint, contentsOf: \.isMemory)
-            } catch { verdict = "\(error.code.rawValue) \(error.message)" }
+            } catch { verdict = error.word }
             try FD.standard(1).writeAll(Array(verdict.utf8))
             return 0
         } catch { return 1 }
@@ -52,16 +52,8 @@ public struct MemoryCheck: ~Copyable {
             try verdict.lock(.shared, wait: true)
             return String(decoding: try verdict.readAll(limit: 1 << 16), as: UTF8.self)
         }
-        if let error = failure(word) { throw error }
+        if let error = CtrError(word: word) { throw error }
         if word != whole { throw CtrError(.failed, "the check of its memory was killed (try again)") }
-    }
-
-    /// nil for none, and where there is no word.
-    private static func failure(_ word: String) -> CtrError? {
-        guard let space = word.firstIndex(of: " "), let code = CtrError.Code(rawValue: String(word[..<space])) else {
-            return nil
-        }
-        return CtrError(code, String(word[word.index(after: space)...]))
     }
 
     static func isThere(in state: SharedFD) -> Bool { (try? state.fd.status(of: file)) != nil }
@@ -75,6 +67,6 @@ public struct MemoryCheck: ~Copyable {
         _ = try? tool.kill()
         let word = (try? state.fd.readFile(MemoryCheck.file)).map { String(decoding: $0, as: UTF8.self) }
         MemoryCheck.clear(in: state)
-        return word.flatMap(MemoryCheck.failure)
+        return word.flatMap { CtrError(word: $0) }
     }
 }

@@ -100,7 +100,12 @@ public struct Resume: Codable, Sendable {
         try Ending(files: files).stopWaiting()
         let directory = lock.directory
         let isOnDisk = files.isHibernated(in: directory)
-        let remaps = try remaps(files, in: directory)
+        let remaps: KeptRemaps?
+        do throws(CtrError) { remaps = try self.remaps(files, in: directory) } catch {
+            // It is given up all the same.
+            Message.warn("VPS \(name): what its checkpoint has left on its disk stays there: \(error.message)")
+            remaps = nil
+        }
         try describing("checkpoint of VPS \(name)") { () throws(SysError) in
             try files.useCheckpoint(in: directory)
         }
@@ -112,17 +117,28 @@ public struct Resume: Codable, Sendable {
 
     /// What criu has left on the disk for a restore.
     private func remaps(_ files: VPSFiles, in directory: SharedFD) throws(CtrError) -> KeptRemaps? {
-        guard !files.isHibernated(in: directory), let config = try files.keptConfig(in: directory) else { return nil }
+        guard let config = try files.keptConfig(in: directory) else { return nil }
+        var attached: AttachedDisk?
+        var parent = directory
+        if files.isHibernated(in: directory) {
+            attached = try config.disk.flatMap { (disk) throws(CtrError) in
+                try files.image(config, in: directory)?.open(disk)
+            }
+            if let attached { parent = try attached.openTop() }
+        }
+        let place = parent
         let remaps = try describing("checkpoint of VPS \(name)") { () throws(SysError) in
             try Remaps.read(
                 SharedFD(
-                    try directory.fd.open("\(CheckpointFiles.name)/\(CheckpointFiles.images)", [.directory, .noFollow]))
-            )
+                    try place.fd.open("\(CheckpointFiles.name)/\(CheckpointFiles.images)", [.directory, .noFollow])))
         }
         if remaps.isEmpty { return nil }
-        let root = try config.disk.flatMap { (disk) throws(CtrError) in
-            try files.image(config, in: directory)?.open(disk).mountRoot()
+        if attached == nil {
+            attached = try config.disk.flatMap { (disk) throws(CtrError) in
+                try files.image(config, in: directory)?.open(disk)
+            }
         }
+        let root = try attached?.mountRoot()
         return try describing("disk of VPS \(name)") { () throws(SysError) in
             let disk: SharedFD
             if let root {

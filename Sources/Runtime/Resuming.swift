@@ -119,8 +119,10 @@ struct Resuming {
             resumed: ProcessHandle.of(running.state.pid), running.state, in: place, cgroup: cgroup,
             template: template, terminal: terminal, output: output)
         kept?.remove()
-        // Where the step was killed that does it.
-        try? files.host.openPorts(config, pid: running.state.pid, ifClosed: true)
+        // Where the step was killed that does it, or could not.
+        do throws(CtrError) { try files.host.openPorts(config, pid: running.state.pid, ifClosed: true) } catch {
+            EventLog(files.host).append(.networkFailed, vps: files.name, detail: ["reason": .text(error.message)])
+        }
         // To whoever asked for it inside.
         HostPath.answer("resumed", to: running.state)
         files.dropStale(in: place.directory)
@@ -188,9 +190,8 @@ struct Resuming {
                 let damage = check.end(in: place.state)
                 endChildren()
                 HalfResumed(files: files).end()
-                throw CtrError(
-                    damage?.code ?? .failed,
-                    "resume \(name): \(damage?.message ?? reason ?? error.message); its checkpoint stays as it is")
+                let why = damage ?? reason ?? error
+                throw CtrError(why.code, "resume \(name): \(why.message); its checkpoint stays as it is")
             }
             _ = check.end(in: place.state)
             console = yard.terminal?.master

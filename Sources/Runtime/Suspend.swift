@@ -207,7 +207,7 @@ public struct Suspend: Sendable {
             }
             sweep(files, lock)
             let prefix = "\(verb) \(name): "
-            let why = reason ?? error.message
+            let why = reason?.message ?? error.message
             throw CtrError(
                 .failed, "\(prefix)\(why.hasPrefix(prefix) ? String(why.dropFirst(prefix.count)) : why); \(fate)")
         }
@@ -232,6 +232,7 @@ extension VPSFiles {
         if marks.contains(where: { isHibernated(in: directory, marker: $0) }), let top = try? diskTop(in: directory) {
             CheckpointFiles.sweep(disk: top)
         }
+        KeptRemaps.sweep(self, in: directory)
         for name in CheckpointFiles.leftovers { SlowRemoval.remove(checkpoint: name, in: directory) }
     }
 }
