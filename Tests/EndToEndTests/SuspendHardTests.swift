@@ -202,6 +202,22 @@ struct SuspendHardTests {
             try f.ctr("resume", "--discard", n).succeeds()
             try f.ctr("start", n).succeeds()
             #expect(try f.ctr("exec", n, "--", "find", "/root/d").lines.sorted() == ["/root/d", "/root/d/three"])
+            let hold =
+                "cd /root/d; ln three four; setsid sh -c 'exec 5<three; rm three; exec sleep 1000' </dev/null >/dev/null 2>&1 & sleep 0.3"
+            try f.ctr("exec", n, "--", "sh", "-c", hold).succeeds()
+            if disk == "none" {
+                // What can't be read any more can be given up, too.
+                try f.ctr("suspend", n).succeeds()
+                try f.sh("rm -r '\(f.root)/vps/\(n)/checkpoint/images'").succeeds()
+                let given = try f.ctr("resume", "--discard", n).succeeds()
+                #expect(given.err.contains("stays there"), "\(given.both)")
+                try f.ctr("start", n).succeeds()
+            } else {
+                try f.ctr("hibernate", n).succeeds()
+                try f.ctr("resume", "--discard", n).succeeds()
+                try f.ctr("start", n).succeeds()
+                #expect(try f.ctr("exec", n, "--", "find", "/root/d").lines.sorted() == ["/root/d", "/root/d/four"])
+            }
         }
     }
 
