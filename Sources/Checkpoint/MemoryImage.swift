@@ -6,6 +6,8 @@ enum MemoryImage {
     private static let page = 4096
     /// Bytes of zeros from which on a hole is worth its place among the file's extents.
     private static let least = 16 * page
+    /// Bytes that are sent to the disk at a time, while what follows is summed up.
+    private static let portion: Int64 = 32 << 20
 
     /// Sums a file up, and gives the space back of what in it is zero: pages that a program has cleared. It reads as before.
     /// - Parameter file: open for reading and writing. What is left of it is on its way to the disk, and its offset at the start.
@@ -13,6 +15,7 @@ enum MemoryImage {
     static func seal(_ file: SharedFD) throws(CtrError) -> String {
         var sum = CRC32C()
         var offset: Int64 = 0
+        var written: Int64 = 0
         try describing("read") { () throws(SysError) in
             try file.fd.forEachPiece { piece in
                 sum.update(piece)
@@ -20,9 +23,13 @@ enum MemoryImage {
                 for zeros in zeros(of: piece) {
                     try? file.fd.punch(offset + Int64(zeros.lowerBound), Int64(zeros.count))
                 }
-                file.fd.startWriting(offset, Int64(piece.count))
                 offset += Int64(piece.count)
+                if offset - written >= portion {
+                    file.fd.startWriting(written, offset - written)
+                    written = offset
+                }
             }
+            file.fd.startWriting(written)
         }
         return sum.hex
     }

@@ -2,7 +2,6 @@ internal import Cgroups
 internal import Checkpoint
 internal import Kernel
 public import Model
-internal import Namespaces
 internal import Network
 internal import Storage
 

@@ -2,9 +2,7 @@ internal import Cgroups
 internal import Checkpoint
 internal import Kernel
 internal import Model
-internal import Namespaces
 internal import Network
-internal import Storage
 
 /// The steps of ctr's own within a restore.
 struct ResumeStep {
