@@ -40,14 +40,14 @@ class Suspend:
             self.prepare(size)
             try:
                 for _ in range(ROUNDS):
-                    round_ = {"ctr suspend": self.bench.host.run([*self.bench.ctr, "suspend", "memory"])}
-                    round_[self.share("suspend")] = self.logged("dump")
-                    round_["ctr resume"] = self.bench.host.run([*self.bench.ctr, "resume", "memory"])
-                    round_[self.share("resume")] = self.logged("restore")
-                    round_ |= self.alone(size)
-                    round_ |= self.runc(size)
-                    round_["dd and fsync"] = self.copy(size)
-                    for what, value in round_.items():
+                    measured = {"ctr suspend": self.bench.host.run([*self.bench.ctr, "suspend", "memory"])}
+                    measured[self.share("suspend")] = self.logged("dump")
+                    measured["ctr resume"] = self.bench.host.run([*self.bench.ctr, "resume", "memory"])
+                    measured[self.share("resume")] = self.logged("restore")
+                    measured |= self.alone(size)
+                    measured |= self.runc(size)
+                    measured["dd and fsync"] = self.copy(size)
+                    for what, value in measured.items():
                         times.setdefault(what, []).append(value)
             finally:
                 subprocess.run([*self.bench.ctr, "destroy", "--force", "memory"], check=False, stdout=subprocess.DEVNULL)

@@ -19,17 +19,13 @@ public struct NetworkSettings: Codable, Sendable, Equatable {
 }
 
 /// A port of the host: `53`, `53/udp`.
-public struct HostService: Codable, Sendable, Hashable, Comparable, CustomStringConvertible {
+public struct HostService: Codable, Sendable, Equatable, CustomStringConvertible {
     public var port: UInt16
     public var isUDP: Bool
 
     public init(port: UInt16, isUDP: Bool = false) { (self.port, self.isUDP) = (port, isUDP) }
 
     public var description: String { "\(port)\(isUDP ? "/udp" : "")" }
-
-    public static func < (a: HostService, b: HostService) -> Bool {
-        (a.port, a.isUDP ? 1 : 0) < (b.port, b.isUDP ? 1 : 0)
-    }
 
     public init(from decoder: any Decoder) throws {
         let text = try decoder.singleValueContainer().decode(String.self)

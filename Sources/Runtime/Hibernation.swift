@@ -62,9 +62,7 @@ extension VPSFiles {
 
     /// Removes what a checkpoint has left in the image of a VPS that does not run.
     func clearDisk(_ config: VPSConfig, in directory: SharedFD) throws(CtrError) {
-        guard let disk = config.disk, let image = image(config, in: directory) else { return }
-        let top = try image.open(disk).openTop()
-        CheckpointFiles.sweep(disk: top)
+        if let top = try attachDisk(config, in: directory)?.openTop() { CheckpointFiles.sweep(disk: top) }
     }
 }
 

@@ -11,10 +11,16 @@ struct KeptRemaps {
     /// Holds `upper`: the VPS's writable layer, which is not mounted as its root.
     let disk: SharedFD
 
-    /// - Parameter disk: as a mount, or a directory.
-    init(_ remaps: Remaps, on disk: SharedFD) throws(SysError) {
+    /// - Parameters:
+    ///   - root: a mount of what the VPS writes to; nil for one without an image.
+    ///   - directory: the VPS's.
+    init(_ remaps: Remaps, root: SharedFD?, in directory: SharedFD) throws(SysError) {
         self.remaps = remaps
-        self.disk = SharedFD(try disk.fd.openHere())
+        if let root {
+            disk = SharedFD(try root.fd.openHere())
+        } else {
+            disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow]))
+        }
     }
 
     /// Before a restore: gives what an earlier one has taken back, and takes away what it left. As well as may be: on a disk

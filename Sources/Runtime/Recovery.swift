@@ -197,7 +197,10 @@ public struct Recovery: Sendable {
         CheckpointScript.cancel(in: place)
         if try files.hasCheckpoint() { return HalfResumed(files: files).end() }
         guard state.pid > 0 else { return }
-        try? host.openPorts(state.config, pid: state.pid, ifClosed: true)
+        do throws(CtrError) { try host.openPorts(state.config, pid: state.pid, ifClosed: true) } catch {
+            Message.warn(
+                "VPS \(files.name): it went on after a resume, and its network could not be opened: \(error.message)")
+        }
         try files.setStatus(.running)
     }
 

@@ -120,9 +120,7 @@ public struct Resume: Codable, Sendable {
         var attached: AttachedDisk?
         var parent = directory
         if files.isHibernated(in: directory) {
-            attached = try config.disk.flatMap { (disk) throws(CtrError) in
-                try files.image(config, in: directory)?.open(disk)
-            }
+            attached = try files.attachDisk(config, in: directory)
             if let attached { parent = try attached.openTop() }
         }
         let place = parent
@@ -132,20 +130,10 @@ public struct Resume: Codable, Sendable {
                     try place.fd.open("\(CheckpointFiles.name)/\(CheckpointFiles.images)", [.directory, .noFollow])))
         }
         if remaps.isEmpty { return nil }
-        if attached == nil {
-            attached = try config.disk.flatMap { (disk) throws(CtrError) in
-                try files.image(config, in: directory)?.open(disk)
-            }
-        }
+        if attached == nil { attached = try files.attachDisk(config, in: directory) }
         let root = try attached?.mountRoot()
         return try describing("disk of VPS \(name)") { () throws(SysError) in
-            let disk: SharedFD
-            if let root {
-                disk = root
-            } else {
-                disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow]))
-            }
-            return try KeptRemaps(remaps, on: disk)
+            try KeptRemaps(remaps, root: root, in: directory)
         }
     }
 

@@ -37,9 +37,7 @@ struct Resuming {
             try DiskMark.check(place.files, config, in: directory)
             isTouched = true
             DiskMark.remove(in: directory)
-            attached = try config.disk.flatMap { (disk) throws(CtrError) in
-                try place.files.image(config, in: directory)?.open(disk)
-            }
+            attached = try place.files.attachDisk(config, in: directory)
             if let attached { opened = CheckpointPlace(parent: try attached.openTop(), isOnDisk: true) }
         }
         disk = attached
@@ -103,14 +101,14 @@ struct Resuming {
         }
         DiskMark.remove(in: place.directory)
         var disk = disk
-        if disk == nil { disk = try attachDisk(config) }
+        if disk == nil { disk = try files.attachDisk(config, in: place.directory) }
         state.loop = disk?.number
         try place.write(state)
         let output = config.terminal ? nil : try VPSOutput()
         let locks = [try lock.shared(), place.state]
         let root = try disk?.mountRoot()
         let kept = try keptRemaps(root)
-        kept?.prepare()
+        kept.prepare()
         let terminal = try restore(config, template, root, output, locks)
         guard let running = try RunningInit.find(files) else {
             throw CtrError(.failed, "resume \(files.name): its first process has ended at once")
@@ -118,7 +116,7 @@ struct Resuming {
         let watched = try WatchedVPS(
             resumed: ProcessHandle.of(running.state.pid), running.state, in: place, cgroup: cgroup,
             template: template, terminal: terminal, output: output)
-        kept?.remove()
+        kept.remove()
         // Where the step was killed that does it, or could not.
         do throws(CtrError) { try files.host.openPorts(config, pid: running.state.pid, ifClosed: true) } catch {
             EventLog(files.host).append(.networkFailed, vps: files.name, detail: ["reason": .text(error.message)])
@@ -130,23 +128,12 @@ struct Resuming {
     }
 
     /// - Parameter root: what the VPS writes to, of one with an image.
-    private func keptRemaps(_ root: SharedFD?) throws(CtrError) -> KeptRemaps? {
+    private func keptRemaps(_ root: SharedFD?) throws(CtrError) -> KeptRemaps {
         let (checkpoint, directory) = (checkpoint, place.directory)
         return try describing("disk of VPS \(files.name)") { () throws(SysError) in
             let images = SharedFD(try checkpoint.fd.open(CheckpointFiles.images, [.directory, .noFollow]))
-            let disk: SharedFD
-            if let root {
-                disk = root
-            } else {
-                disk = SharedFD(try directory.fd.open("disk", [.directory, .noFollow]))
-            }
-            return try KeptRemaps(Remaps.read(images), on: disk)
+            return try KeptRemaps(Remaps.read(images), root: root, in: directory)
         }
-    }
-
-    private func attachDisk(_ config: VPSConfig) throws(CtrError) -> AttachedDisk? {
-        guard let disk = config.disk else { return nil }
-        return try files.image(config, in: place.directory)?.open(disk)
     }
 
     /// Makes the processes anew.

@@ -32,6 +32,12 @@ struct VPSFiles {
         config.disk.map { _ in DiskImage(VPSFiles.imageName(config), in: directory, of: name) }
     }
 
+    /// The image of a VPS that does not run, attached; nil for one whose disk is a directory.
+    func attachDisk(_ config: VPSConfig, in directory: SharedFD) throws(CtrError) -> AttachedDisk? {
+        guard let disk = config.disk else { return nil }
+        return try image(config, in: directory)?.open(disk)
+    }
+
     /// Of a kept VPS, and of an ephemeral one.
     private static let imageNames = ["disk.img", "scratch.img"]
 
