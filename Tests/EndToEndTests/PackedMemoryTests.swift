@@ -13,10 +13,10 @@ struct PackedMemoryTests {
         }
     }
 
-    /// Stops the zstd that reads this test's memory, as `$z`.
-    private let stopZstd = """
+    /// The zstd that reads this test's memory, as `$z`, when it has stopped.
+    private let stopped = """
         z=; until [ -n "$z" ]; do for p in $(pgrep -x zstd); do case $(readlink /proc/$p/fd/0) in $PWD/*)
-        [ $(stat -Lc %s /proc/$p/fd/0 2>/dev/null || echo 0) -gt 50000000 ] && kill -STOP $p && z=$p;; esac; done; done
+        grep -q '^State:.T' /proc/$p/status && z=$p;; esac; done; sleep 0.01; done
         """
 
     /// A process in whose memory is what can't be packed to less, and so takes its time. It sums it up when it has begun, and
@@ -27,9 +27,19 @@ struct PackedMemoryTests {
         until [ -e /filled ]; do sleep 0.1; done
         """#
 
-    /// On a host that is busy others come first, who look for its zstd.
+    /// What runs a ctr whose zstd stops as it begins, until it gets SIGCONT.
+    private func slowly(_ f: Fixture) throws -> [String] {
+        try f.write("zstd", "#!/bin/sh\nkill -STOP $$\nexec \(f.path)/real \"$@\"\n", mode: 0o755)
+        try f.sh("cp /usr/bin/zstd real").succeeds()
+        return [
+            "/usr/bin/unshare", "--mount", "--propagation", "slave", "/bin/sh", "-c",
+            "mount --bind \(f.path)/zstd /usr/bin/zstd && exec \"$@\"", "slowly", f.program,
+        ]
+    }
+
     private func slowly(_ f: Fixture, _ words: [String]) throws -> RunningProgram {
-        try f.start("/usr/bin/nice", ["-n", "19", f.program] + words)
+        let all = try slowly(f) + words
+        return try f.start(all[0], Array(all.dropFirst()))
     }
 
     private func fill(_ f: Fixture, _ n: String) throws {
@@ -44,7 +54,7 @@ struct PackedMemoryTests {
             try fill(f, n)
             if verb == "resume" { try f.ctr("suspend", "--compress", "zstd", n).succeeds() }
             let run = try slowly(f, verb.split(separator: " ").map(String.init) + [n])
-            let zstd = try f.sh("\(stopZstd); kill -9 $(cut -d' ' -f4 /proc/$z/stat); echo $z", timeout: 30).succeeds()
+            let zstd = try f.sh("\(stopped); kill -9 $(cut -d' ' -f4 /proc/$z/stat); echo $z", timeout: 30).succeeds()
                 .line
             _ = try run.wait()
             #expect(
@@ -67,7 +77,7 @@ struct PackedMemoryTests {
             try fill(f, n)
             try f.ctr("suspend", "--compress", "zstd", n).succeeds()
             let run = try slowly(f, ["resume", n])
-            try f.sh("\(stopZstd); kill -9 $z", timeout: 30)
+            try f.sh("\(stopped); kill -9 $z", timeout: 30)
                 .succeeds()
             let killed = try run.wait()
             killed.fails(1, words: "resume \(n)", "zstd: signal 9")
@@ -105,12 +115,14 @@ struct PackedMemoryTests {
                     $CTR exec $N-a -- sh -c "$(cat holder)"
                     """, timeout: 60
             ).succeeds()
+            try f.write(
+                "slowly", "#!/bin/sh\nexec \(slowly(f).map { "'\($0)'" }.joined(separator: " ")) \"$@\"\n", mode: 0o755)
             let fill =
                 "dd if=/dev/zero of=pool/full bs=1M 2>/dev/null; dd if=/dev/zero of=pool/rest bs=4k 2>/dev/null"
             let packed = try f.sh(
                 ctr + """
-                    nice -n 19 $CTR suspend --compress zstd $N-a & verb=$!
-                    \(stopZstd); \(fill); kill -CONT $z; wait $verb
+                    ./slowly suspend --compress zstd $N-a & verb=$!
+                    \(stopped); \(fill); kill -CONT $z; wait $verb
                     """, timeout: 60
             ).succeeds()
             #expect(
@@ -122,8 +134,8 @@ struct PackedMemoryTests {
                 .succeeds()
             let unpacked = try f.sh(
                 ctr + """
-                    nice -n 19 $CTR resume $N-a & verb=$!
-                    \(stopZstd); \(fill); kill -CONT $z; wait $verb
+                    ./slowly resume $N-a & verb=$!
+                    \(stopped); \(fill); kill -CONT $z; wait $verb
                     """, timeout: 60)
             unpacked.fails(73, words: "resume", "pages-", "No space left")
             #expect(
