@@ -30,6 +30,7 @@ struct Resuming {
     /// what it needs.
     private init(place: VPSPlace, _ isTouched: inout Bool) throws(CtrError) {
         self.place = place
+        let search = try CRIU.search(Settings.load().criu)
         let (directory, name) = (place.directory, place.files.name)
         var opened = CheckpointPlace(parent: directory, isOnDisk: false)
         var attached: AttachedDisk?
@@ -67,7 +68,7 @@ struct Resuming {
         // One of a snapshot may have been another size then.
         record.config.disk = stored.disk
         self.record = record
-        criu = try CRIU.find(Settings.load().criu)
+        criu = try search.result()
         if attached == nil { try DiskMark.check(place.files, stored, in: directory) }
     }
 
@@ -155,13 +156,16 @@ struct Resuming {
             files.host.root, files.host.state, criu.path, LXCFS(try Settings.load()).directory,
             CheckpointScript.program,
         ]
-        try RestoreRoot(spec: spec, disk: disk, needed: needed).with { (yard) throws(CtrError) in
+        var restoring = RestoreRoot(spec: spec, disk: disk, needed: needed)
+        restoring.hierarchies = try CgroupHost.usualPlaces() ?? [:]
+        try restoring.with { (yard) throws(CtrError) in
             try fillDev(yard)
             let images = try describing("checkpoint of VPS \(name)") { () throws(SysError) in
                 SharedFD(try checkpoint.fd.open(CheckpointFiles.images, [.directory, .noFollow]))
             }
             var options = RestoreOptions(images: images, work: log, root: yard.root)
             options.script = script
+            options.cgroups = yard.cgroups
             options.mounts = try mounts(yard)
             options.files = try openFiles(yard, output)
             options.held = locks
