@@ -35,38 +35,41 @@ public struct CRIU: Sendable {
                 .unavailable, "criu: \(setting.map { "not at \($0.escaped)" } ?? "not on this host") \(advice)")
         }
         return try describing("criu: \(found.path.escaped)", code: .unavailable) { () throws(SysError) in
-            // The pipe's writing end is dropped here: the program alone holds it.
-            let pipe = try Pipe()
-            let tool = try ToolProcess(
-                found.command[0], Array(found.command.dropFirst()) + ["--version"], stdout: .file(pipe.writing),
-                stderr: .null)
-            return Search(command: found.command, path: found.path, tool: tool, answer: pipe.reading)
+            try Search(found.command, found.path)
         }
     }
 
     private static let advice = "(make setup-criu puts one at \(standardPrefix); the setting criu names another)"
 
     /// A program that has been asked for its version.
-    public struct Search: ~Copyable {
-        let command: [String]
-        let path: String
-        let tool: ToolProcess
-        let answer: SharedFD
+    public final class Search {
+        private let command: [String]
+        public let path: String
+        private var tool: ToolProcess?
+        private let answer: SharedFD
 
+        fileprivate init(_ command: [String], _ path: String) throws(SysError) {
+            // The pipe's writing end is dropped here: the program alone holds it.
+            let pipe = try Pipe()
+            (self.command, self.path, answer) = (command, path, pipe.reading)
+            tool = try ToolProcess(
+                command[0], Array(command.dropFirst()) + ["--version"], stdout: .file(pipe.writing), stderr: .null)
+        }
+
+        /// Waits for the answer; to be called once.
         /// - Throws: `unavailable` where it is too old.
-        public consuming func result() throws(CtrError) -> CRIU {
-            let (command, path, answer) = (command, path, answer)
-            let bytes: [UInt8]
+        public func result() throws(CtrError) -> CRIU {
+            let answer = answer
+            var text = ""
             do throws(SysError) {
-                bytes = try answer.fd.read(upTo: 512)
-                _ = try tool.wait()
+                text = String(decoding: try answer.fd.read(upTo: 512), as: UTF8.self)
+                _ = try tool.take()?.wait()
             } catch { throw CtrError(.unavailable, "criu: \(path.escaped)", cause: error) }
             // Version: 4.2.1
-            let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-                .first { $0.hasPrefix("Version: ") }
-            guard let version = line.map({ String($0.dropFirst(9)) }) else {
+            guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("Version: ") }) else {
                 throw CtrError(.unavailable, "criu: \(path.escaped) does not say its version")
             }
+            let version = String(line.dropFirst(9))
             guard CRIU.isNew(version) else {
                 throw CtrError(
                     .unavailable,

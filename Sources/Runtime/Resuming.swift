@@ -11,7 +11,7 @@ struct Resuming {
     let place: VPSPlace
     private let checkpoint: SharedFD
     private let record: SuspendRecord
-    private let criu: CRIU
+    private let criu: CRIU.Search
     /// Where the checkpoint is on it.
     private let disk: AttachedDisk?
 
@@ -30,7 +30,7 @@ struct Resuming {
     /// what it needs.
     private init(place: VPSPlace, _ isTouched: inout Bool) throws(CtrError) {
         self.place = place
-        let search = try CRIU.search(Settings.load().criu)
+        criu = try CRIU.search(Settings.load().criu)
         let (directory, name) = (place.directory, place.files.name)
         var opened = CheckpointPlace(parent: directory, isOnDisk: false)
         var attached: AttachedDisk?
@@ -68,7 +68,6 @@ struct Resuming {
         // One of a snapshot may have been another size then.
         record.config.disk = stored.disk
         self.record = record
-        criu = try search.result()
         if attached == nil { try DiskMark.check(place.files, stored, in: directory) }
     }
 
@@ -172,7 +171,7 @@ struct Resuming {
             options.withoutNetwork = config.hasInterface
             _ = CheckpointStep.takeFailure(place.state)
             let check = try MemoryCheck(of: checkpoint, in: place.state)
-            do throws(CtrError) { try criu.restore(options, environment: Settings.variables) } catch {
+            do throws(CtrError) { try criu.result().restore(options, environment: Settings.variables) } catch {
                 CheckpointScript.cancel(in: place.state)
                 console = yard.terminal?.master
                 // Killed in its last moments: the processes go on without it.
