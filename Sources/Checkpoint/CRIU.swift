@@ -34,6 +34,12 @@ public struct CRIU: Sendable {
             throw CtrError(
                 .unavailable, "criu: \(setting.map { "not at \($0.escaped)" } ?? "not on this host") \(advice)")
         }
+        // It tries out what the kernel's TCP can do, and waits for minutes.
+        if (try? CurrentProcess.isLoopbackUp()) == false {
+            throw CtrError(
+                .unavailable, "criu: the loopback interface of this host is down, and criu needs it (ip link set lo up)"
+            )
+        }
         return try describing("criu: \(found.path.escaped)", code: .unavailable) { () throws(SysError) in
             try Search(found.command, found.path)
         }

@@ -51,9 +51,9 @@ public struct Suspend: Sendable {
             }
             return true
         }
-        // Its supervisor sees the end and the checkpoint, and gives back the rest.
+        // Its supervisor, if it has one, sees the end and the checkpoint, marks the disk and gives back the rest.
         try Ending(files: files).settle()
-        try DiskMark.write(files, record.config, in: lock.directory)
+        if !DiskMark.isThere(in: lock.directory) { try DiskMark.write(files, record.config, in: lock.directory) }
         EventLog(host).append(.suspended, vps: name, detail: only == nil ? [:] : ["askedInside": true])
         if packed {
             progress(.step("pack"))
@@ -78,6 +78,7 @@ public struct Suspend: Sendable {
         try Recovery(host: host).takeBackHalfDone(files, state)
         try refuse(target)
         try target.adoptIfOrphaned()
+        DiskMark.remove(in: lock.directory)
         let search = try CRIU.search(Settings.load().criu)
         guard let running = try files.state() else { throw CtrError(.failed, "VPS \(name): has just ended") }
         var plan = try SuspendPlan(running, verb)

@@ -25,6 +25,21 @@ struct SuspendEngineTests {
         }
     }
 
+    /// criu would wait for minutes.
+    @Test func withoutTheHostsLoopback() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none", "--net", "none")
+            let without = "unshare -n $CTR"
+            try f.sh("\(without) suspend \(n)").fails(69, words: "loopback", "ip link set lo up")
+            try f.goesOn(n)
+            try f.ctr("suspend", n).succeeds()
+            try f.sh("\(without) resume \(n)").fails(69, words: "loopback", "ip link set lo up")
+            #expect(try f.state(n) == "suspended")
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+        }
+    }
+
     /// It uses the host's mounts of the cgroup hierarchies, of which neither the VPS nor the host keeps anything.
     @Test(arguments: [["--userns", "host"], []]) func findsTheCgroups(options: [String]) throws {
         try Fixture.withServers { (f) throws in
@@ -32,7 +47,10 @@ struct SuspendEngineTests {
             try f.start(f.program, ["create", n, "--template", "minimal", "--disk", "none"] + options).wait().succeeds()
             try f.ctr("start", n).succeeds()
             func seen() throws -> [String] {
-                try f.ctr("exec", n, "--", "sh", "-c", "cut -d' ' -f4- /proc/1/mountinfo; cat /proc/1/cgroup").lines.sorted()
+                try f.ctr(
+                    "exec", n, "--", "sh", "-c",
+                    "cut -d' ' -f4- /proc/1/mountinfo | sed 's/lowerdir=.*//'; cat /proc/1/cgroup"
+                ).lines.sorted()
             }
             let before = try seen()
             try f.wrapCRIU(atTheEnd: ":")
@@ -42,7 +60,8 @@ struct SuspendEngineTests {
             let called = try f.text("words").split(separator: "\n").filter { $0.contains(" --cgroup-yard ") }
             #expect(called.map { $0.prefix(4) } == ["dump", "rest"])
             #expect(try f.sh("ls state/\(n)").out.contains("criu") == false)
-            #expect(try seen() == before)
+            let after = try seen()
+            #expect(after == before, "\(Set(after).symmetricDifference(before).sorted())")
         }
     }
 }
