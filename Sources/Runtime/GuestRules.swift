@@ -1,6 +1,7 @@
 internal import Checkpoint
 internal import Kernel
 internal import Model
+internal import Network
 
 /// The packet filter that a guest with an interface of ctr's has set up for itself, in its own network namespace: `rules.nft`
 /// of a checkpoint, by nft(8).
@@ -11,8 +12,9 @@ enum GuestRules {
         let status = try describing("packet filter of VPS \(name)", code: .failed) { () throws(SysError) in
             let file = SharedFD(
                 try unfinished.fd.open(CheckpointFiles.rules, [.writeOnly, .create, .exclusive], mode: 0o600))
-            return try inNetwork(of: record.pid) { () throws(SysError) in
-                try bounded(["--stateless", "list", "ruleset"], stdout: .file(file)).wait()
+            return try inNetwork(of: record.pid) { () throws(SysError) -> ToolProcess.Status in
+                if (try? GuestFilter.hasTables()) == false { return .exited(0) }
+                return try bounded(["--stateless", "list", "ruleset"], stdout: .file(file)).wait()
             }
         }
         try check(status, name)
@@ -70,8 +72,9 @@ enum GuestRules {
         try check(checkpoint, name)
         let status = try describing("packet filter of VPS \(name)", code: .failed) { () throws(SysError) in
             let file = SharedFD(try checkpoint.fd.open(CheckpointFiles.rules, [.readOnly, .noFollow]))
-            return try inNetwork(of: pid) { () throws(SysError) in
+            return try inNetwork(of: pid) { () throws(SysError) -> ToolProcess.Status in
                 try CurrentProcess.bringLoopbackUp()
+                if try file.fd.status().size == 0 { return .exited(0) }
                 return try bounded(["--file", "-"], stdin: .file(file)).wait()
             }
         }
