@@ -40,6 +40,15 @@ extension Cgroup {
         } catch { throw CtrError(cgroup: path, cause: error) }
     }
 
+    /// Those too that are about to join it: a process joins the hierarchies one after the other.
+    public func processesOfAnyHierarchy() throws(CtrError) -> Set<Int32> {
+        do throws(SysError) {
+            var all: Set<Int32> = []
+            for directory in directories { all.formUnion(try directory.processes()) }
+            return all
+        } catch { throw CtrError(cgroup: path, cause: error) }
+    }
+
     /// For messages.
     var path: String { (unified ?? directories.first)?.path ?? "(in no hierarchy)" }
 

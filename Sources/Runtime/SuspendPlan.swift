@@ -215,23 +215,37 @@ extension SuspendRecord {
     /// - Returns: all its processes, with their parents.
     @discardableResult
     func refuseStrangers(_ verb: String, in cgroup: CgroupRecord) throws(CtrError) -> [Int32: Int32] {
-        var children: [Int32: Int32] = [:]
-        // Those that have ended, and that their parents have not heard of yet, are no strangers.
-        for process in try Cgroup.open(cgroup).processes() where (try? ProcFiles.isZombie(process)) == false {
-            children[process] = try? ProcFiles.parent(of: process)
+        let cgroup = try Cgroup.open(cgroup)
+        // A parent that ends while it is looked for makes no stranger of its child.
+        for _ in 0..<2 {
+            let processes = try SuspendRecord.processes(of: cgroup)
+            if stranger(in: processes) == nil { return processes }
         }
-        for (process, parent) in children.sorted(by: { $0.key < $1.key }) where process != pid && parent != pid {
-            var above = parent
+        let processes = try SuspendRecord.processes(of: cgroup)
+        guard let stranger = stranger(in: processes) else { return processes }
+        let name = (try? ProcFiles.commandLine(of: stranger).joined(separator: " ").escaped) ?? ""
+        throw CtrError(
+            .failed,
+            "\(verb) \(config.name): process \(stranger) ('\(name)') was brought in by ctr exec or enter and is no child "
+                + "of its init (end it first)")
+    }
+
+    /// With their parents. Those that have ended, and that their parents have not heard of yet, are no strangers.
+    private static func processes(of cgroup: Cgroup) throws(CtrError) -> [Int32: Int32] {
+        var found: [Int32: Int32] = [:]
+        for process in try cgroup.processesOfAnyHierarchy() where (try? ProcFiles.isZombie(process)) == false {
+            found[process] = try? ProcFiles.parent(of: process)
+        }
+        return found
+    }
+
+    private func stranger(in parents: [Int32: Int32]) -> Int32? {
+        parents.keys.sorted().first { process in
+            var above = process
             var steps = 0
-            while above != pid, let next = children[above], steps < 100_000 { (above, steps) = (next, steps + 1) }
-            if above == pid { continue }
-            let name = (try? ProcFiles.commandLine(of: process).joined(separator: " ").escaped) ?? ""
-            throw CtrError(
-                .failed,
-                "\(verb) \(config.name): process \(process) ('\(name)') was brought in by ctr exec or enter and is no child "
-                    + "of its init (end it first)")
+            while above != pid, let next = parents[above], steps < 100_000 { (above, steps) = (next, steps + 1) }
+            return above != pid
         }
-        return children
     }
 }
 
