@@ -69,9 +69,11 @@ public struct Change: Sendable {
             return {}
         }
         guard let running = try RunningInit.find(files) else { return try claimStopped(new, old, files, lock) }
-        let live = running.state.config.livePorts(new, old)
-        if live.isEmpty { return {} }
+        let (live, ports) = (running.state.config.livePorts(new, old), running.state.config.ports)
         let network = try files.host.network(settings: .load())
+        for port in new.ports where !ports.contains(where: { $0.name == port.name && HostNetwork.isLive($0, port) }) {
+            try network.refuseOthers(port)
+        }
         let handle = running.handle
         let pid = running.state.pid
         func change(_ old: VPSConfig, to new: VPSConfig) throws(CtrError) {
