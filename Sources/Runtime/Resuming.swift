@@ -66,6 +66,7 @@ struct Resuming {
         }
         // One of a snapshot may have been another size then.
         record.config.disk = stored.disk
+        record.config.takeHostSide(of: stored)
         self.record = record
         criu = try CRIU.find(Settings.load().criu)
         if attached == nil { try DiskMark.check(place.files, stored, in: directory) }

@@ -10,33 +10,33 @@ import Testing
         """
 
     /// From no network to one: what it was about to have is nobody's after the next verb, unless its configuration has it.
-    @Test(arguments: ["host recover", "start", "set --label x=y", "rename"]) func setOfAFirstNetwork(verb: String)
-        throws
-    {
+    @Test(
+        arguments: ["host recover", "start", "set --label x=y", "rename"],
+        [("", "5"), ("--interface eth1:bridge=lan0,ip=10.7.0.9/24", "7")])
+    func setOfAFirstNetwork(verb: String, more: (option: String, links: String)) throws {
         try Fixture.with { (f) throws in
             let run = try f.host(
                 Self.tools + """
-                    verb='\(verb)'; mkdir calls
+                    verb='\(verb)'; "$CTR" run --net nat minimal true
                     for call in symlinkat renameat2 unlinkat sendto; do
                         for n in $(seq 60); do
                             "$CTR" create $N-a --template minimal --net none --init 'sleep 600' >/dev/null || exit 1; name=$N-a
-                            killed $n $call set $N-a --net nat --publish 8080:80 --interface eth1:bridge=lan0,ip=10.7.0.9/24 || last=yes
+                            killed $n $call set $N-a --net nat --publish 8080:80 \(more.option) || last=yes
                             case $verb in
                                 host*) "$CTR" $verb >/dev/null;; rename) "$CTR" rename $N-a $N-b >/dev/null; name=$N-b; "$CTR" start $name >/dev/null;;
                                 *) "$CTR" $verb $N-a >/dev/null;;
                             esac || echo "$verb after $call $n"
-                            if grep -q '"network":"nat"' root/vps/$name/config.json; then count=7; else count=1; fi
-                            [ $(ls root/network | grep -cvE '^(sum|filter)') = $count ] || echo "after $call $n: $(ls root/network)"
+                            if grep -q '"network":"nat"' root/vps/$name/config.json; then count=\(more.links); else count=1; fi
+                            [ $(ls root/network | grep -cvE '^(sum|ports)') = $count ] || echo "after $call $n: $(ls root/network)"
                             "$CTR" destroy --force $name >/dev/null; [ "$(ls root/network)" = plan ] || echo "left after $call $n: $(ls root/network)"
                             [ "$last" = yes ] && break
                         done
                         [ $n -gt 1 ] && echo $call; last=
                     done
                     """, timeout: 300)
-            #expect(
-                run.lines.filter { $0 != "sendto" }
-                    == ["symlinkat", "renameat2", "unlinkat"].filter(run.lines.contains)
-                    && run.lines.contains("symlinkat"), "\(run.both)")
+            // Of the others there may be none.
+            let calls = run.lines.filter { !["unlinkat", "sendto"].contains($0) }
+            #expect(calls == ["symlinkat", "renameat2"], "\(run.both)")
         }
     }
 

@@ -21,7 +21,7 @@ struct NetworkSuspendTests {
                     "$CTR" create $N-b --template minimal --net nat --publish 9090:80 >/dev/null; serve $N-a; ask 8080
                     "$CTR" \(verb) $N-a >/dev/null && O run -d --name $N-o --net nat --publish 8080:1 minimal sleep 600 >/dev/null || exit 1
                     "$CTR" resume $N-a; echo "resume $?"
-                    for x in '--memory 1G' '--net none' '--publish 8081:80 --dns 192.0.2.2' '--ip 10.0.0.7'; do "$CTR" set $N-a $x 2>>refused; echo "set $?"; done
+                    for x in '--memory 1G' '--mac 02:00:5e:00:00:09' '--publish 8081:80 --dns 192.0.2.2' '--ip 10.0.0.7'; do "$CTR" set $N-a $x 2>>refused; echo "set $?"; done
                     "$CTR" set $N-a --publish 9090:80; echo "set $?"
                     "$CTR" set $N-a --unset publish --publish 8081:80 --rate-in 30M; echo "set $?"; ls root/network | grep tcp
                     "$CTR" resume $N-a >/dev/null; echo "resume $?"; ask 8081; tc qdisc show | grep -o 'rate 30[^ ]*'; "$CTR" --json show $N-a | grep -o '"808[01]:80"' | sort -u
