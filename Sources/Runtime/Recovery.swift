@@ -168,12 +168,13 @@ public struct Recovery: Sendable {
     /// Takes the lock unless a living ctr has it. The child of one that was killed holds a copy until the kernel has
     /// ended it too: that is waited for.
     private func acquire(_ state: SharedFD, _ files: VPSFiles) throws(CtrError) -> Bool {
-        for turn in 0..<50 {
+        let half = HalfResumed(files: files)
+        for turn in 0..<2500 {
+            if turn >= 50, try !half.isLettingGo() { break }
             if try Locks.attempt(state, of: files.name) { return true }
-            let recorded = try files.state()
             // What criu has begun to make holds copies too, and does not end by itself.
-            if turn == 10, recorded?.status == .resuming { HalfResumed(files: files).end() }
-            if recorded?.hasSupervisor == true { return false }
+            if turn == 10 { _ = try half.endIfCutOff() }
+            if try files.state()?.hasSupervisor == true { return false }
             CurrentProcess.sleep(milliseconds: 4)
         }
         return false
