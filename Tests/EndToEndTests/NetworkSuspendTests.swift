@@ -57,7 +57,8 @@ struct NetworkSuspendTests {
     }
 
     /// The memory of a snapshot knows nothing of the ports that were published then.
-    @Test(.enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? ""))) func aSnapshotWithMemoryOfBefore() throws {
+    @Test(.enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? "")))
+    func aSnapshotWithMemoryOfBefore() throws {
         try Fixture.with { (f) throws in
             let run = try f.host(
                 Self.tools + """
