@@ -169,7 +169,7 @@ public struct Recovery: Sendable {
     /// ended it too: that is waited for.
     private func acquire(_ state: SharedFD, _ files: VPSFiles) throws(CtrError) -> Bool {
         let half = HalfResumed(files: files)
-        for turn in 0..<2500 {
+        for turn in 0..<1250 {
             if turn >= 50, try !half.isLettingGo() { break }
             if try Locks.attempt(state, of: files.name) { return true }
             // What criu has begun to make holds copies too, and does not end by itself.
