@@ -41,6 +41,20 @@ import Testing
         }
     }
 
+    @Test func aTemplateLeavesItBehind() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    new $N-a $own && "$CTR" template create $N-t --from $N-a >/dev/null || exit 1; has
+                    "$CTR" create $N-b --template $N-t --net bridge=lan0 >/dev/null; echo "create $?"; mac $N-b | grep -c $mac
+                    "$CTR" template unseal $N-t --to $N-c >/dev/null; echo "unseal $?"; mac $N-c | grep -c $mac
+                    "$CTR" destroy $N-b $N-c >/dev/null; "$CTR" template unseal $N-t --to $N-a >/dev/null; has; "$CTR" destroy --force $N-a >/dev/null; ls root/network
+                    """)
+            #expect(
+                run.lines == [f.name("a"), "create 0", "0", "unseal 0", "0", f.name("a"), "plan"], "\(run.both)")
+        }
+    }
+
     /// What ctr has made up for one VPS can't be given to another, and what was given is not made up again.
     @Test func thoseThatAreMadeUp() throws {
         try Fixture.with { (f) throws in
