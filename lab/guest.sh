@@ -21,6 +21,10 @@ dmesg -n 3
 mkdir -p "$LAB_REPOSITORY" /opt/swift/usr/lib/swift
 mount --bind /lab/repository "$LAB_REPOSITORY"
 mount --bind /lab/swift /opt/swift/usr/lib/swift
+if [ -d /lab/criu ]; then
+    mkdir -p /usr/local/lib/ctr
+    ln -s /lab/criu /usr/local/lib/ctr/criu
+fi
 cd "$LAB_REPOSITORY" || exit
 
 case $LAB_ACTION in

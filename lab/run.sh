@@ -9,7 +9,7 @@ case $1 in
     *) events=$(realpath "$1") action=test ;;
 esac
 cd "$(dirname "$0")/.."
-filter=${2:-${LAB_FILTER:-'^(CgroupsTests|EndToEndTests\.(Run|Isolation|Exec|Lifecycle|Mount|Server|Supervisor|Distribution|MinimalInit|Disk|DiskVerb|Snapshot|Clone|Wall|Reach)Tests)'}}
+filter=${2:-${LAB_FILTER:-'^(CgroupsTests|EndToEndTests\.(Run|Isolation|Exec|Lifecycle|Mount|Server|Supervisor|Distribution|MinimalInit|Disk|DiskVerb|Snapshot|Clone|Wall|Reach)Tests|EndToEndTests\.Suspend(Engine)?Tests/(findsTheCgroups|goesOnWithout|limitsAndWalls))'}}
 suite=${LAB_SUITE:-bookworm}
 image=$PWD/.lab/$suite
 lab/image.sh "$suite"
@@ -40,6 +40,8 @@ if compgen -G ".lab/templates/*.tar" >/dev/null; then
 fi
 swift=$(dirname "$(dirname "$(readlink -f "$(PATH=$PATH:/opt/swift/usr/bin command -v swift)")")")/lib/swift/linux
 cp "$swift"/*.so "$work/disk/swift/linux/"
+# criu is of a later Debian than the guest: the prefix in which it is on this host.
+if [ -d /usr/local/lib/ctr/criu ]; then cp -a /usr/local/lib/ctr/criu "$work/disk/criu"; fi
 cp lab/guest.sh "$work/disk/guest.sh"
 {
     printf 'LAB_ACTION=%q\nLAB_REPOSITORY=%q\nLAB_TESTS=%q\nLAB_FILTER=%q\n' "$action" "$PWD" "$tests" "$filter"

@@ -62,9 +62,33 @@ public struct CgroupHost: Equatable, Sendable {
         return CgroupHost(v2: table.v2, v2Controllers: v2Controllers, v1: table.v1)
     }
 
+    /// Where this host's hierarchies are mounted, by the names that `--cgroup-yard` of criu(8) has for them: `unified`,
+    /// `cpu,cpuacct`, `systemd`. nil where one is not at the place that is usual for it.
+    public static func usualPlaces() throws(CtrError) -> [String: String]? {
+        if isUnified() { return ["unified": usualMount] }
+        let text = try describing("cgroups of this process") { () throws(SysError) in
+            String(decoding: try open("/proc/self/cgroup", [.readOnly]).readAll(), as: UTF8.self)
+        }
+        var places: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            // 1:name=systemd:/
+            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3 else { return nil }
+            let name = String(parts[1].hasPrefix("name=") ? parts[1].dropFirst(5) : parts[1])
+            let (key, magic) = name.isEmpty ? ("unified", magicOfV2) : (name, magicOfV1)
+            guard let directory = try? open("\(usualMount)/\(key)", [.path, .directory, .noFollow]),
+                (try? directory.fileSystemStatus().magic) == magic
+            else { return nil }
+            places[key] = "\(usualMount)/\(key)"
+        }
+        return places.isEmpty ? nil : places
+    }
+
     private static let usualMount = "/sys/fs/cgroup"
     /// CGROUP2_SUPER_MAGIC of statfs(2).
     private static let magicOfV2: UInt64 = 0x6367_7270
+    /// CGROUP_SUPER_MAGIC
+    private static let magicOfV1: UInt64 = 0x0027_e0eb
 
     private static func isUnified() -> Bool {
         guard let directory = try? open(usualMount, [.path, .directory]) else { return false }

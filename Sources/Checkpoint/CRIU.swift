@@ -18,7 +18,12 @@ public struct CRIU: Sendable {
     ///   the tools' search path.
     /// - Throws: `unavailable` where there is none, or an old one.
     public static func find(_ setting: String?) throws(CtrError) -> CRIU {
-        let advice = "(make setup-criu puts one at \(standardPrefix); the setting criu names another)"
+        try search(setting).result()
+    }
+
+    /// Begins what ``find(_:)`` does: its version is asked for while the caller has other work.
+    /// - Throws: `unavailable` where there is none.
+    public static func search(_ setting: String?) throws(CtrError) -> Search {
         let found: (path: String, command: [String])?
         if let setting {
             found = locate(setting)
@@ -29,13 +34,55 @@ public struct CRIU: Sendable {
             throw CtrError(
                 .unavailable, "criu: \(setting.map { "not at \($0.escaped)" } ?? "not on this host") \(advice)")
         }
-        let version = try version(of: found.command, found.path)
-        guard isNew(version) else {
+        // It tries out what the kernel's TCP can do, and waits for minutes.
+        if (try? CurrentProcess.isLoopbackUp()) == false {
             throw CtrError(
-                .unavailable,
-                "criu: \(found.path.escaped) is version \(version.escaped), 4.2 or later is needed \(advice)")
+                .unavailable, "criu: the loopback interface of this host is down, and criu needs it (ip link set lo up)"
+            )
         }
-        return CRIU(command: found.command, path: found.path, version: version)
+        return try describing("criu: \(found.path.escaped)", code: .unavailable) { () throws(SysError) in
+            try Search(found.command, found.path)
+        }
+    }
+
+    private static let advice = "(make setup-criu puts one at \(standardPrefix); the setting criu names another)"
+
+    /// A program that has been asked for its version.
+    public final class Search {
+        private let command: [String]
+        public let path: String
+        private var tool: ToolProcess?
+        private let answer: SharedFD
+
+        fileprivate init(_ command: [String], _ path: String) throws(SysError) {
+            // The pipe's writing end is dropped here: the program alone holds it.
+            let pipe = try Pipe()
+            (self.command, self.path, answer) = (command, path, pipe.reading)
+            tool = try ToolProcess(
+                command[0], Array(command.dropFirst()) + ["--version"], stdout: .file(pipe.writing), stderr: .null)
+        }
+
+        /// Waits for the answer; to be called once.
+        /// - Throws: `unavailable` where it is too old.
+        public func result() throws(CtrError) -> CRIU {
+            let answer = answer
+            var text = ""
+            do throws(SysError) {
+                text = String(decoding: try answer.fd.read(upTo: 512), as: UTF8.self)
+                _ = try tool.take()?.wait()
+            } catch { throw CtrError(.unavailable, "criu: \(path.escaped)", cause: error) }
+            // Version: 4.2.1
+            guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("Version: ") }) else {
+                throw CtrError(.unavailable, "criu: \(path.escaped) does not say its version")
+            }
+            let version = String(line.dropFirst(9))
+            guard CRIU.isNew(version) else {
+                throw CtrError(
+                    .unavailable,
+                    "criu: \(path.escaped) is version \(version.escaped), 4.2 or later is needed \(advice)")
+            }
+            return CRIU(command: command, path: path, version: version)
+        }
     }
 
     private static func locate(_ path: String) -> (path: String, command: [String])? {
@@ -50,28 +97,6 @@ public struct CRIU: Sendable {
         }
         let isFile = (try? open(path, [.path]).status().type) == .regular
         return isFile && ToolProcess.find(path) != nil ? (path, [path]) : nil
-    }
-
-    private static func version(of command: [String], _ path: String) throws(CtrError) -> String {
-        let text = try describing("criu: \(path.escaped)", code: .unavailable) { () throws(SysError) in
-            var reading: SharedFD?
-            let tool = try start(command, &reading)
-            let bytes = try reading!.fd.read(upTo: 512)
-            _ = try tool.wait()
-            return String(decoding: bytes, as: UTF8.self)
-        }
-        // Version: 4.2.1
-        let line = text.split(separator: "\n").first { $0.hasPrefix("Version: ") }
-        guard let line else { throw CtrError(.unavailable, "criu: \(path.escaped) does not say its version") }
-        return String(line.dropFirst(9))
-    }
-
-    /// The pipe's writing end is dropped here: the program alone holds it.
-    private static func start(_ command: [String], _ reading: inout SharedFD?) throws(SysError) -> ToolProcess {
-        let pipe = try Pipe()
-        reading = pipe.reading
-        return try ToolProcess(
-            command[0], Array(command.dropFirst()) + ["--version"], stdout: .file(pipe.writing), stderr: .null)
     }
 
     static func isNew(_ version: String) -> Bool {

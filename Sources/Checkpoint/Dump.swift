@@ -31,6 +31,8 @@ public struct DumpOptions: Sendable {
     /// Hierarchies as /proc/PID/cgroup names them (`cpu,cpuacct`; empty: the unified one); what lies in others is not
     /// looked at.
     public var hierarchies: [String] = []
+    /// Where those are, by criu's names for them; nil: criu mounts them for itself, which takes the kernel long.
+    public var cgroups: String?
     /// Files that processes watch by inotify(7), which criu finds by name where a file system can't open them by number.
     public var watched: [String] = []
     /// Interfaces, addresses, routes and rules are not the checkpoint's; who restores it sets them up.
@@ -56,6 +58,7 @@ public struct DumpOptions: Sendable {
             ]
             + externals.compactMap(\.dump).flatMap { ["--external", $0] }
             + watched.flatMap { ["--irmap-scan-path", $0] } + hierarchies.flatMap { ["--cgroup-dump-controller", $0] }
+            + (cgroups.map { ["--cgroup-yard", $0] } ?? [])
             + (script.map { ["--action-script", $0] } ?? [])
     }
 }
@@ -68,6 +71,8 @@ public struct RestoreOptions: Sendable {
     public var root: String
     /// Where external mounts are by now, by ``External/key``.
     public var mounts: [(key: String, path: String)] = []
+    /// As ``DumpOptions/cgroups``.
+    public var cgroups: String?
     /// Open files that take the place of what lay outside, by ``External/key``.
     public var files: [(key: String, file: SharedFD)] = []
     public var script: String?
@@ -88,6 +93,7 @@ public struct RestoreOptions: Sendable {
         ["restore"] + CRIU.common(3 + files.count + held.count, work, RestoreOptions.log)
             + ["--root", root, "--restore-detached", "--restore-sibling"]
             + (withoutNetwork ? ["--empty-ns", "net"] : [])
+            + (cgroups.map { ["--cgroup-yard", $0] } ?? [])
             + mounts.flatMap { ["--external", "\($0.key):\($0.path)"] }
             + files.enumerated().flatMap { ["--inherit-fd", "fd[\(3 + $0.offset)]:\($0.element.key)"] }
             + (script.map { ["--action-script", $0] } ?? [])

@@ -263,10 +263,19 @@ public enum CurrentProcess {
 
     /// The loopback interface of this network namespace comes up.
     public static func bringLoopbackUp() throws(SysError) {
-        let socket = FD(
+        let socket = try datagramSocket()
+        try check(ctr_interface_up(socket.rawValue, "lo"), "ioctl", "SIOCSIFFLAGS lo")
+    }
+
+    public static func isLoopbackUp() throws(SysError) -> Bool {
+        let socket = try datagramSocket()
+        return try check(ctr_interface_is_up(socket.rawValue, "lo"), "ioctl", "SIOCGIFFLAGS lo") != 0
+    }
+
+    private static func datagramSocket() throws(SysError) -> FD {
+        FD(
             owning: Int32(
                 try check(ctr_ret(Int(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | 0o2000000, 0))), "socket")))
-        try check(ctr_interface_up(socket.rawValue, "lo"), "ioctl", "SIOCSIFFLAGS lo")
     }
 }
 

@@ -18,6 +18,8 @@ public struct RestoreYard {
     public let console: String?
     /// Those of ``Spec/mounts``, in their order.
     public let mounts: [String]
+    /// A directory with those of ``RestoreRoot/hierarchies``, if any.
+    public let cgroups: String?
     /// The console's master and the terminal itself.
     public let terminal: (master: SharedFD, peer: SharedFD)?
 }
@@ -32,6 +34,9 @@ public struct RestoreRoot {
     public var disk: SharedFD?
     /// Paths of the host that are needed meanwhile, which the yard must not cover.
     public var needed: [String]
+
+    /// cgroup hierarchies by the names that they are to have, and where they are mounted.
+    public var hierarchies: [String: String] = [:]
 
     /// - Parameter spec: its mount point counts for nothing.
     public init(spec: Spec, disk: SharedFD?, needed: [String]) {
@@ -85,6 +90,7 @@ public struct RestoreRoot {
             try BorrowedIdentity.borrow(user: owner, group: owner)
         }
         try makePlaces(yard)
+        try attachHierarchies(yard)
         let root = try builder.makeRoot(
             attachingLayersTo: try describing("root of the VPS") { () throws(SysError) in
                 try yard.fd.open("root", [.path, .directory])
@@ -104,13 +110,26 @@ public struct RestoreRoot {
         _ = consume identity
         return RestoreYard(
             root: "\(top)/root", dev: "\(top)/dev", pts: "\(top)/pts",
-            console: terminal == nil ? nil : "\(top)/console", mounts: mounts, terminal: terminal)
+            console: terminal == nil ? nil : "\(top)/console", mounts: mounts,
+            cgroups: hierarchies.isEmpty ? nil : "\(top)/cgroups", terminal: terminal)
     }
 
     /// The yard is made by the host's root, whose capabilities stay while it acts as the guest's.
     private func makePlaces(_ yard: SharedFD) throws(CtrError) {
         try describing("root of the VPS", step: "mount root") { () throws(SysError) in
             for name in ["root", "dev", "pts"] { try yard.fd.makeDirectory(name, mode: 0o755) }
+        }
+    }
+
+    private func attachHierarchies(_ yard: SharedFD) throws(CtrError) {
+        if hierarchies.isEmpty { return }
+        try describing("cgroups for the restore") { () throws(SysError) in
+            try yard.fd.makeDirectory("cgroups", mode: 0o700)
+            let cgroups = try yard.fd.open("cgroups", [.path, .directory])
+            for (name, place) in hierarchies {
+                try cgroups.makeDirectory(name, mode: 0o700)
+                try cloneMount(place).attach(to: try cgroups.open(name, [.path, .directory]))
+            }
         }
     }
 

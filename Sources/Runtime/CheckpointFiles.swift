@@ -15,7 +15,8 @@ struct SuspendRecord: Codable {
     var ready: ReadySignal
     /// The host's cgroups of its processes are below this path.
     var cgroup: String
-    var criu: String
+    /// The version of what writes it.
+    var criu = ""
     /// The console's terminal: `tty[8800:2a]`.
     var terminal: String?
     /// Where its output goes if it has no terminal: `pipe:[123]`; and the /dev/null that it reads: `file[1f:4]`.

@@ -31,6 +31,7 @@ enum CheckpointScript {
         guard let script = try? state.fd.open(file, [.readOnly, .noFollow]) else { return }
         try? script.lock(.exclusive, wait: true)
         try? state.fd.unlink(file)
+        CgroupYard.remove(in: state)
     }
 
     /// While criu is at work, or where it and ctr were killed.

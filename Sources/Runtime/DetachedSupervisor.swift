@@ -35,7 +35,7 @@ final class DetachedSupervisor {
                 return status
             }
             let ended = EndedVPS(place: vps.place, state: vps.state, cgroup: vps.cgroup)
-            if try ended.isSuspended() { return try ended.clearAway() }
+            if try ended.isSuspended() { return try ended.putAway() }
             let last = ended.record(status)
             report(last)
             guard !vps.config.ephemeral, !vps.state.rescue, let wait = next(after: last) else {

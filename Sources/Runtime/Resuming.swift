@@ -11,7 +11,7 @@ struct Resuming {
     let place: VPSPlace
     private let checkpoint: SharedFD
     private let record: SuspendRecord
-    private let criu: CRIU
+    private let criu: CRIU.Search
     /// Where the checkpoint is on it.
     private let disk: AttachedDisk?
 
@@ -30,6 +30,7 @@ struct Resuming {
     /// what it needs.
     private init(place: VPSPlace, _ isTouched: inout Bool) throws(CtrError) {
         self.place = place
+        criu = try CRIU.search(Settings.load().criu)
         let (directory, name) = (place.directory, place.files.name)
         var opened = CheckpointPlace(parent: directory, isOnDisk: false)
         var attached: AttachedDisk?
@@ -68,7 +69,6 @@ struct Resuming {
         record.config.disk = stored.disk
         record.config.takeHostSide(of: stored)
         self.record = record
-        criu = try CRIU.find(Settings.load().criu)
         if attached == nil { try DiskMark.check(place.files, stored, in: directory) }
     }
 
@@ -156,20 +156,23 @@ struct Resuming {
             files.host.root, files.host.state, criu.path, LXCFS(try Settings.load()).directory,
             CheckpointScript.program,
         ]
-        try RestoreRoot(spec: spec, disk: disk, needed: needed).with { (yard) throws(CtrError) in
+        var restoring = RestoreRoot(spec: spec, disk: disk, needed: needed)
+        restoring.hierarchies = try CgroupHost.usualPlaces() ?? [:]
+        try restoring.with { (yard) throws(CtrError) in
             try fillDev(yard)
             let images = try describing("checkpoint of VPS \(name)") { () throws(SysError) in
                 SharedFD(try checkpoint.fd.open(CheckpointFiles.images, [.directory, .noFollow]))
             }
             var options = RestoreOptions(images: images, work: log, root: yard.root)
             options.script = script
+            options.cgroups = yard.cgroups
             options.mounts = try mounts(yard)
             options.files = try openFiles(yard, output)
             options.held = locks
             options.withoutNetwork = config.hasInterface
             _ = CheckpointStep.takeFailure(place.state)
             let check = try MemoryCheck(of: checkpoint, in: place.state)
-            do throws(CtrError) { try criu.restore(options, environment: Settings.variables) } catch {
+            do throws(CtrError) { try criu.result().restore(options, environment: Settings.variables) } catch {
                 CheckpointScript.cancel(in: place.state)
                 console = yard.terminal?.master
                 // Killed in its last moments: the processes go on without it.

@@ -70,6 +70,13 @@ struct EndedVPS {
         try? VPSFiles.write(last, "last.json", in: place.directory, of: config.name, durable: false)
     }
 
+    /// Of one that is suspended: what its disk is like is known also where the verb has been killed.
+    func putAway() throws(CtrError) {
+        try cgroup.remove()
+        Resuming.markDisk(place.files, in: place.directory)
+        try clearAway()
+    }
+
     func clearAway() throws(CtrError) {
         let recovery = Recovery(host: place.files.host)
         if config.ephemeral {

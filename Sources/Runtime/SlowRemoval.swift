@@ -4,7 +4,7 @@ internal import Kernel
 /// them is closed, here that of a process that nobody waits for; however that ends, nothing is left.
 enum SlowRemoval {
     /// Bytes from which on a file is worth it, and how many are: one process has only so many descriptors.
-    private static let (least, most): (Int64, Int) = (4 << 20, 64)
+    private static let (least, most): (Int64, Int) = (16 << 20, 64)
 
     /// Removes a checkpoint with its images. What can't be removed stays, as with one that is not there.
     static func remove(checkpoint name: String, in directory: SharedFD) {

@@ -51,9 +51,9 @@ public struct Suspend: Sendable {
             }
             return true
         }
-        // Its supervisor sees the end and the checkpoint, and gives back the rest.
+        // Its supervisor, if it has one, sees the end and the checkpoint, marks the disk and gives back the rest.
         try Ending(files: files).settle()
-        try DiskMark.write(files, record.config, in: lock.directory)
+        if !DiskMark.isThere(in: lock.directory) { try DiskMark.write(files, record.config, in: lock.directory) }
         EventLog(host).append(.suspended, vps: name, detail: only == nil ? [:] : ["askedInside": true])
         if packed {
             progress(.step("pack"))
@@ -78,13 +78,16 @@ public struct Suspend: Sendable {
         try Recovery(host: host).takeBackHalfDone(files, state)
         try refuse(target)
         try target.adoptIfOrphaned()
-        let criu = try CRIU.find(Settings.load().criu)
+        DiskMark.remove(in: lock.directory)
+        let search = try CRIU.search(Settings.load().criu)
         guard let running = try files.state() else { throw CtrError(.failed, "VPS \(name): has just ended") }
-        var plan = try SuspendPlan(running, criu: criu, verb)
+        var plan = try SuspendPlan(running, verb)
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
         Ending(files: files).countTraffic(target.config)
         let memory = try CheckpointRoom(running).memory ?? 0
+        let criu = try search.result()
+        plan.record.criu = criu.version
         try dump(plan, files, lock, state, criu) { progress(.progress(done: $0, total: max($0, memory))) }
         return plan.record
     }
@@ -143,6 +146,7 @@ public struct Suspend: Sendable {
         var options = DumpOptions(pid: plan.record.pid, images: images, work: try files.ensureLog(lock.directory))
         options.externals = plan.externals
         options.hierarchies = plan.hierarchies
+        options.cgroups = try CgroupYard.make(files, in: state)
         options.keepRunning = keepRunning
         options.watched = plan.watched
         options.withoutNetwork = plan.record.config.hasInterface
@@ -246,11 +250,14 @@ struct SuspendStep {
         let (place, unfinished, record) = try open()
         let verb = SuspendRecord.verb(snapshot: record.snapshot, onDisk: place.isOnDisk)
         // One that came in after the verb had looked: it does not stand still with the others.
-        try record.refuseStrangers(verb)
+        guard let cgroup = try files.state()?.cgroup else {
+            throw CtrError(.config, "state.json of VPS \(files.name): no cgroup")
+        }
+        try record.refuseStrangers(verb, in: cgroup)
         // Its supervisor may have been killed since.
         if record.terminal != nil { try record.requireTerminal(verb) }
         try saveDev(record, in: unfinished)
-        try saveCgroups(in: unfinished)
+        try save(cgroup, in: unfinished)
         try describing("checkpoint of VPS \(files.name)") { () throws(SysError) in
             let images = try unfinished.fd.open(CheckpointFiles.images, [.directory, .noFollow])
             for image in try images.entries() where image.type == .regular {
@@ -291,10 +298,7 @@ struct SuspendStep {
     }
 
     /// criu leaves those out that have no process.
-    private func saveCgroups(in unfinished: SharedFD) throws(CtrError) {
-        guard let cgroup = try files.state()?.cgroup else {
-            throw CtrError(.config, "state.json of VPS \(files.name): no cgroup")
-        }
+    private func save(_ cgroup: CgroupRecord, in unfinished: SharedFD) throws(CtrError) {
         let tree = try Cgroup.open(cgroup).tree()
         try VPSFiles.write(tree, CheckpointFiles.cgroups, in: unfinished, of: files.name, durable: false)
     }

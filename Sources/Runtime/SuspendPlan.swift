@@ -19,7 +19,7 @@ struct SuspendPlan {
     private var what: String { "\(verb) \(record.config.name)" }
 
     /// - Parameter verb: as messages name it.
-    init(_ running: VPSState, criu: CRIU, _ verb: String) throws(CtrError) {
+    init(_ running: VPSState, _ verb: String) throws(CtrError) {
         guard let cgroup = running.cgroup else {
             throw CtrError(.config, "state.json of VPS \(running.config.name): no cgroup")
         }
@@ -27,12 +27,11 @@ struct SuspendPlan {
         self.verb = verb
         record = SuspendRecord(
             config: running.config, bootID: running.bootID, pid: running.pid, startTime: running.startTime,
-            started: running.started, restarts: running.restarts, ready: running.ready, cgroup: cgroup.path,
-            criu: criu.version)
+            started: running.started, restarts: running.restarts, ready: running.ready, cgroup: cgroup.path)
         try findMounts()
         try findStreams()
         try findHierarchies()
-        let processes = try record.refuseStrangers(verb)
+        let processes = try record.refuseStrangers(verb, in: cgroup)
         try refuseNamespaces(processes.keys.sorted())
         try refuseTraced(processes.keys.sorted())
         try refuseUnrestorable(processes.keys.sorted())
@@ -215,8 +214,12 @@ extension SuspendRecord {
     /// What `exec` and `enter` have brought in is no child of its first process, and would be lost.
     /// - Returns: all its processes, with their parents.
     @discardableResult
-    func refuseStrangers(_ verb: String) throws(CtrError) -> [Int32: Int32] {
-        let children = try Tree.parents(below: "/\(cgroup)")
+    func refuseStrangers(_ verb: String, in cgroup: CgroupRecord) throws(CtrError) -> [Int32: Int32] {
+        var children: [Int32: Int32] = [:]
+        // Those that have ended, and that their parents have not heard of yet, are no strangers.
+        for process in try Cgroup.open(cgroup).processes() where (try? ProcFiles.isZombie(process)) == false {
+            children[process] = try? ProcFiles.parent(of: process)
+        }
         for (process, parent) in children.sorted(by: { $0.key < $1.key }) where process != pid && parent != pid {
             var above = parent
             var steps = 0
@@ -229,27 +232,6 @@ extension SuspendRecord {
                     + "of its init (end it first)")
         }
         return children
-    }
-}
-
-/// Every process of a VPS, with its parent.
-private enum Tree {
-    /// Those that have ended, and that their parents have not heard of yet, are no strangers.
-    /// - Parameter cgroup: as /proc/PID/cgroup has it.
-    static func parents(below cgroup: String) throws(CtrError) -> [Int32: Int32] {
-        let entries = try describing("processes") { () throws(SysError) in try open("/proc", [.directory]).entries() }
-        var found: [Int32: Int32] = [:]
-        for entry in entries {
-            guard let pid = Int32(entry.name.description),
-                let bytes = try? open("/proc/\(pid)/cgroup", [.readOnly]).readAll(limit: 1 << 16),
-                String(decoding: bytes, as: UTF8.self).split(separator: "\n").contains(where: { line in
-                    let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-                    return parts.count == 3 && (parts[2] + "/").hasPrefix("\(cgroup)/")
-                }), (try? ProcFiles.isZombie(pid)) == false, let parent = try? ProcFiles.parent(of: pid)
-            else { continue }
-            found[pid] = parent
-        }
-        return found
     }
 }
 

@@ -33,6 +33,33 @@ struct SuspendHardTests {
         return nil
     }
 
+    /// What its disk is like is known also where the verb has been killed as soon as there is a checkpoint.
+    @Test(.enabled(if: CRIUPrefix.isThere, "no criu of make setup-criu"), arguments: ["none", "256M"])
+    func aKilledVerbLeavesTheMarkOfTheDisk(disk: String) throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", disk)
+            // criu's parent.
+            try f.wrapCRIU(atTheEnd: "v=$(cut -d' ' -f4 /proc/$PPID/stat); kill -STOP $v; echo $v > \(f.path)/verb")
+            let run = try f.start("suspend", n)
+            #expect(until(20) { f.exists("verb") && !f.exists("state/\(n)") })
+            try f.sh("kill -9 $(cat verb)").succeeds()
+            _ = try run.wait()
+            #expect(try f.state(n) == "suspended" && f.exists("root/vps/\(n)/checkpoint.disk"))
+            let file = disk == "none" ? "disk/upper/changed" : "disk.img"
+            try f.sh(
+                "touch -r root/vps/\(n)/\(disk == "none" ? "disk/upper" : "disk.img") time; touch root/vps/\(n)/\(file)"
+            ).succeeds()
+            try f.ctr("resume", n).fails(1, words: "its disk was changed")
+            try f.sh(
+                disk == "none"
+                    ? "rm root/vps/\(n)/\(file); touch -r time root/vps/\(n)/disk/upper"
+                    : "touch -r time root/vps/\(n)/\(file)"
+            ).succeeds()
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+        }
+    }
+
     /// criu needs a process more than there are, for a moment.
     @Test func atItsBoundOfProcesses() throws {
         try Fixture.withServers { (f) throws in

@@ -308,6 +308,13 @@ static inline long ctr_interface_up(int socket, const char *name) {
     request.ifr_flags = 0x41; // IFF_UP | IFF_RUNNING
     return ctr_ret(ioctl(socket, 0x8914 /* SIOCSIFFLAGS */, &request));
 }
+static inline long ctr_interface_is_up(int socket, const char *name) {
+    struct { char ifr_name[16]; short ifr_flags; char pad[22]; } request;
+    memset(&request, 0, sizeof request);
+    strncpy(request.ifr_name, name, 15);
+    long result = ctr_ret(ioctl(socket, 0x8913 /* SIOCGIFFLAGS */, &request));
+    return result < 0 ? result : request.ifr_flags & 1; // IFF_UP
+}
 
 // ---- constants that Swift's importer drops or types oddly --------------------------------------------------------
 #define CTR_CONST(name) static const int64_t CTR_##name = (int64_t)(name)
