@@ -39,7 +39,7 @@ public enum Errno {
     public static let overflow = EOVERFLOW, notSupported = EOPNOTSUPP, noData = ENODATA, quota = EDQUOT
     public static let tooBig = E2BIG, noExec = ENOEXEC, tooManyFiles = EMFILE, notTerminal = ENOTTY, fileTooBig = EFBIG
     public static let textBusy = ETXTBSY, proto = EPROTO, connectionReset = ECONNRESET, timedOut = ETIMEDOUT,
-        refused = ECONNREFUSED, range = ERANGE
+        refused = ECONNREFUSED, range = ERANGE, restart = ERESTART
 }
 
 /// Turns a shim's result (the value or -errno) into a value or a ``SysError``.

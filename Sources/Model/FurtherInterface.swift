@@ -127,6 +127,19 @@ extension VPSConfig {
         }
     }
 
+    /// Takes what another configuration has the host do for interfaces that are the same there: published ports and rates.
+    public mutating func takeHostSide(of other: VPSConfig) {
+        if network == other.network, onNetwork.mac == other.onNetwork.mac {
+            onNetwork.takeHostSide(of: other.onNetwork)
+        }
+        for index in furtherInterfaces.indices {
+            let own = furtherInterfaces[index]
+            if let new = other.furtherInterfaces.first(where: { $0.name == own.name }), own.isLive(new) {
+                furtherInterfaces[index].interface.takeHostSide(of: new.interface)
+            }
+        }
+    }
+
     /// That they can be, beside eth0 and each other.
     /// - Throws: `usage`.
     func checkInterfaces() throws(CtrError) {

@@ -94,6 +94,11 @@ public struct VPSNetwork: Codable, Sendable, Hashable {
         rateOut = later.rateOut ?? rateOut
     }
 
+    /// Nothing of it is known inside.
+    mutating func takeHostSide(of other: VPSNetwork) {
+        (published, rateIn, rateOut) = (other.published, other.rateIn, other.rateOut)
+    }
+
     /// What only one VPS of a network can have goes.
     public mutating func leaveIdentity() { (addresses, mac, published) = ([], nil, []) }
 

@@ -4,7 +4,8 @@ internal import Model
 /// Which VPS of a root has which addresses: the directory `$CTR_ROOT/network`, open and locked.
 ///
 /// It holds symbolic links: `plan`, the networks of this root and a number from which MACs follow (``NetworkPlan``); for each address in
-/// use one of that name that names its VPS, for each published port one like `tcp-8080`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
+/// use one of that name that names its VPS, for each published port one like `tcp-8080`, for each MAC that was given like
+/// `mac-02:00:5e:00:00:07`; for each VPS with an interface `at-NAME`, which says what it has (``Note``).
 /// While that is being changed there is `to-NAME` beside it, and while a VPS is renamed `from-NEW` and `into-OLD`
 /// (HostNetwork+Rename.swift); `filter` is there while that is being made. And for each that ever had one `sum-NAME`, its traffic (``TrafficTotals``).
 /// `proxy-NAME` says where the host answers for addresses of a routed VPS (HostNetwork+Routed.swift).
@@ -18,6 +19,8 @@ struct AddressRegistry: ~Copyable {
     /// What a VPS has on the host's network: enough to take all of it away again.
     struct Note: Equatable {
         var mac: MACAddress
+        /// It follows from nothing else that the VPS has: nobody else's may be made up like it, or be given.
+        var claimsMAC = false
         var addresses: [IPAddress] = []
         var published: [PublishedPort] = []
         var kind: Kind
@@ -29,13 +32,15 @@ struct AddressRegistry: ~Copyable {
         var rateOut: Int64?
 
         var text: String {
-            (["\(mac)", kind.rawValue] + (rateOut.map { ["out=\($0)"] } ?? [])
+            (["\(mac)", kind.rawValue] + (claimsMAC ? ["claimed"] : []) + (rateOut.map { ["out=\($0)"] } ?? [])
                 + addresses.map { "\($0)" } + published.map { "+\($0)" }).joined(
                     separator: " ")
         }
 
         /// The names of the links.
-        var items: [String] { addresses.map { "\($0)" } + published.map(\.registryName) }
+        var items: [String] {
+            addresses.map { "\($0)" } + published.map(\.registryName) + (claimsMAC ? [mac.registryName] : [])
+        }
 
         /// The slot of the pool that it has, and nothing beside it.
         func slot(_ plan: NetworkPlan?) -> UInt64? {
@@ -54,7 +59,9 @@ struct AddressRegistry: ~Copyable {
             }
             self.init(kind, mac: mac)
             for word in words.dropFirst(2) {
-                if word.hasPrefix("out=") {
+                if word == "claimed" {
+                    claimsMAC = true
+                } else if word.hasPrefix("out=") {
                     guard let rate = Int64(word.dropFirst(4)), rate > 0 else { return nil }
                     rateOut = rate
                 } else if word.hasPrefix("+") {
@@ -120,7 +127,7 @@ struct AddressRegistry: ~Copyable {
         try replace("at-\(vps)", note.text)
     }
 
-    /// Who has an address or a port; nil: nobody.
+    /// Who has an address, a port or a MAC; nil: nobody.
     borrowing func owner(of item: String) throws(CtrError) -> String? { try target(item) }
 
     /// False where another VPS has it.
@@ -217,7 +224,7 @@ struct AddressRegistry: ~Copyable {
         try names().filter { $0.hasPrefix("at-") }.map { String($0.dropFirst(3)) }.sorted()
     }
 
-    /// All addresses and ports that somebody has.
+    /// All addresses, ports and MACs that somebody has.
     borrowing func claims() throws(CtrError) -> [(item: String, vps: String)] {
         var result: [(item: String, vps: String)] = []
         let others = ["at-", "to-", "sum-", "from-", "into-", "ports-", "proxy-"]
@@ -286,6 +293,10 @@ struct AddressRegistry: ~Copyable {
             do throws(SysError) { try fd.unlink(name) } catch  where error.errno == Errno.noEntry {}
         }
     }
+}
+
+extension MACAddress {
+    var registryName: String { "mac-\(self)" }
 }
 
 extension PublishedPort {

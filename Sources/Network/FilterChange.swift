@@ -33,13 +33,17 @@ final class FilterChange {
     private let isRemoval: Bool
     private let batch = NetlinkBatch(transaction: true)
 
-    private init(table: String, isRemoval: Bool) {
+    private init(table: String, isRemoval: Bool, generation: UInt32? = nil) {
         self.table = table
         self.isRemoval = isRemoval
-        mark(NFNL_MSG_BATCH_BEGIN)
+        mark(NFNL_MSG_BATCH_BEGIN, generation)
     }
 
-    static func adding(to table: String) -> FilterChange { FilterChange(table: table, isRemoval: false) }
+    /// - Parameter generation: nothing is added, and the word is `ERESTART`, if any table of the host has changed since.
+    static func adding(to table: String, at generation: UInt32? = nil) -> FilterChange {
+        FilterChange(table: table, isRemoval: false, generation: generation)
+    }
+
     static func removing(from table: String) -> FilterChange { FilterChange(table: table, isRemoval: true) }
 
     /// For one after another, where all at once were refused: of the elements that `make` adds the one of this number.
@@ -141,11 +145,12 @@ final class FilterChange {
         return try NetlinkSocket(.netfilter).send(batch).first
     }
 
-    private func mark(_ type: Int32) {
+    private func mark(_ type: Int32, _ generation: UInt32? = nil) {
         batch.add(Int(type), what: "packet filter", acknowledge: false) { message in
             message.put(
                 nfgenmsg(
                     nfgen_family: 0, version: 0, res_id: UInt16(NFNL_SUBSYS_NFTABLES).bigEndian))
+            if let generation { message.put(Int(NFNL_BATCH_GENID.rawValue), bigEndian: generation) }
         }
     }
 }

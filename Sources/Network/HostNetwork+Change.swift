@@ -35,11 +35,14 @@ extension HostNetwork {
         let former = former(old, before, plan)
         if let half { try clear(half.addresses.filter { !before.addresses.contains($0) }, port) }
         var network = try wanted(new, before, plan, registry)
-        network.mac = before.mac
+        if network.mac != before.mac { (network.mac, network.claimsMAC) = (before.mac, true) }
         try refuseTaken(network, beside: before, registry, port)
         let after = AddressRegistry.Note(network)
         try claim(after, beside: before, vps, registry)
         do throws(CtrError) {
+            // Before anything of the old is gone.
+            let known = before.published.map(\.key)
+            try take(network.published.filter { !known.contains($0.key) }, for: after.addresses)
             try arrange(port, from: former, to: network, registry, always: half != nil)
         } catch {
             // What of it can't be taken back is told by the error; nothing of it outlives the VPS.
@@ -56,8 +59,6 @@ extension HostNetwork {
         _ port: borrowing Port
     ) throws(CtrError) {
         var new = network
-        new.published.removeAll { before.published.contains($0) }
-        try refusePublished(new)
         new.addresses.removeAll { before.addresses.contains($0.address) }
         if new.addresses.isEmpty { return }
         switch network.choice {
@@ -85,7 +86,8 @@ extension HostNetwork {
                 ?? CIDR(address, address.width)
         }
         return ClaimedNetwork(
-            choice: old.network, mac: note.mac, addresses: addresses, gateways: gateways(old, plan, note.addresses),
+            choice: old.network, mac: note.mac, claimsMAC: note.claimsMAC, addresses: addresses,
+            gateways: gateways(old, plan, note.addresses),
             published: note.published, rateIn: old.onNetwork.rateIn, rateOut: note.rateOut)
     }
 
@@ -128,8 +130,7 @@ extension HostNetwork {
             let owner = try registry.owner(of: item) ?? "another"
             for taken in new.prefix(index) { try registry.release(taken, of: vps) }
             try registry.forgetPending(of: vps)
-            throw CtrError(
-                .cannotCreate, "network: \(HostNetwork.title(of: owner)) has \(item) (choose another)", step: "network")
+            throw HostNetwork.isTaken(item, by: owner)
         }
     }
 
@@ -188,13 +189,24 @@ extension HostNetwork {
         return name
     }
 
-    /// Out with the old elements and in with the new; what the VPS sends in between is lost.
+    private func take(_ new: [PublishedPort], for addresses: [IPAddress]) throws(CtrError) {
+        if new.isEmpty { return }
+        let refusal = try add(taking: new, for: addresses) { change in
+            for published in new { publish(published, addresses, in: change) }
+        }
+        // Where there is no table, it is made with all the rest.
+        if let refusal, refusal.errno != Errno.noEntry { throw refusal.error() }
+    }
+
+    /// Out with the old elements and in with the new; what the VPS sends in between is lost. Ports that it keeps stay.
     private func exchange(
         _ before: AddressRegistry.Note, _ after: AddressRegistry.Note, _ port: borrowing Port,
         _ registry: borrowing AddressRegistry
     ) throws(CtrError) {
+        var gone = before
+        if before.addresses == after.addresses { gone.published.removeAll { after.published.contains($0) } }
         // As it was named: by `before` it had the slot's name until now.
-        try dismiss(before, port.vps, port.plan, slots: true)
+        try dismiss(gone, port.vps, port.plan, slots: true)
         for isSecond in [false, true] {
             let into = FilterChange.adding(to: table)
             elements(of: after, port.vps, port.plan, in: into)

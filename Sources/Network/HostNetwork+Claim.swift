@@ -5,6 +5,8 @@ public import Model
 public struct ClaimedNetwork: Sendable, Equatable {
     public var choice: NetworkChoice
     public var mac: MACAddress
+    /// See ``AddressRegistry/Note/claimsMAC``.
+    var claimsMAC: Bool
     /// With their networks, as the interface inside gets them.
     public var addresses: [CIDR]
     /// The ways out; nil where there is none.
@@ -21,7 +23,7 @@ extension HostNetwork {
     ///
     /// The VPS's directory must exist before: ``reclaim()`` frees what belongs to directories that are gone.
     /// - Parameter durable: the claim survives a loss of power. Not needed for an ephemeral VPS.
-    /// - Throws: `cannotCreate` for an address that another VPS has, `unavailable` where the pool is used up.
+    /// - Throws: `cannotCreate` for an address or a MAC that another VPS has, `unavailable` where the pool is used up.
     public func claim(_ config: VPSConfig, durable: Bool) throws(CtrError) -> ClaimedNetwork {
         let registry = try registry()
         try mendRename(of: config.name, registry)
@@ -30,6 +32,7 @@ extension HostNetwork {
         try takeBack(config.name, before, plan, registry)
         let network = try wanted(config, before, plan, registry)
         let note = AddressRegistry.Note(network)
+        try refuseMAC(note, beside: before, config.name, registry)
         if let before, interfaceName(of: config.name, before, plan) != interfaceName(of: config.name, note, plan),
             var totals = try registry.totals(of: config.name)
         {
@@ -52,8 +55,7 @@ extension HostNetwork {
             }
             // Only what is truly its own may stay in the note: by it all is taken away again.
             try giveUp(note, before, config.name, registry)
-            throw CtrError(
-                .cannotCreate, "network: \(HostNetwork.title(of: owner)) has \(item) (choose another)", step: "network")
+            throw HostNetwork.isTaken(item, by: owner)
         }
         if durable, note != before { try registry.sync() }
         return network
@@ -73,7 +75,7 @@ extension HostNetwork {
             addresses = found.map { CIDR($0, plan.bits(of: $0)) }
         }
         return ClaimedNetwork(
-            choice: config.network, mac: mac, addresses: addresses,
+            choice: config.network, mac: mac, claimsMAC: own.mac != nil, addresses: addresses,
             gateways: gateways(config, plan, addresses.map(\.address)), published: own.published,
             rateIn: own.rateIn, rateOut: own.rateOut)
     }
@@ -131,10 +133,11 @@ extension HostNetwork {
             let first = UInt64(CurrentProcess.pid) % min(HostNetwork.sharedSlots, plan.room)
             let start = vps.hasPrefix("run-") ? first : NetworkPlan.hash(vps) % plan.room
             for step in 0..<plan.room {
-                let addresses = plan.addresses((start + step) % plan.room)
+                let slot = (start + step) % plan.room
+                let addresses = plan.addresses(slot)
                 var isFree = true
-                for address in addresses {
-                    if let owner = try registry.owner(of: "\(address)"), owner != vps { isFree = false }
+                for item in addresses.map({ "\($0)" }) + [plan.mac(ofSlot: slot).registryName] {
+                    if let owner = try registry.owner(of: item), owner != vps { isFree = false }
                 }
                 if isFree { return addresses }
             }

@@ -5,14 +5,37 @@ internal import Model
 // Published ports of another ctr root on this host. Each root has a table of its own; of two that lead the same port elsewhere,
 // the kernel would follow the one that was made first.
 extension HostNetwork {
-    func refusePublished(_ network: ClaimedNetwork) throws(CtrError) {
-        if network.published.isEmpty { return }
+    /// Adds elements to the filter. Of two roots that look for a port at once and find nothing one gets it: the kernel refuses what
+    /// is added to other tables than those that were looked at.
+    /// - Parameters:
+    ///   - published: ports that no other root may have, of a VPS with these addresses.
+    ///   - fill: adds the elements, theirs among them.
+    /// - Returns: what was refused, where nothing was changed.
+    func add(
+        taking published: [PublishedPort], for addresses: [IPAddress], _ fill: (FilterChange) -> Void
+    ) throws(CtrError) -> NetlinkSocket.Refusal? {
+        // Each round that is in vain is one in which somebody else got on.
+        for _ in 0..<1000 {
+            let generation = published.isEmpty ? nil : try NetlinkSocket(.netfilter).generation()
+            try refuse(published, for: addresses)
+            let change = FilterChange.adding(to: table, at: generation)
+            fill(change)
+            let refusal = try change.commit()
+            if generation == nil || refusal?.errno != Errno.restart { return refusal }
+        }
+        throw CtrError(
+            .unavailable, "network: the host's packet filter is being changed all the time (try again)", step: "network"
+        )
+    }
+
+    private func refuse(_ published: [PublishedPort], for targets: [IPAddress]) throws(CtrError) {
+        if published.isEmpty { return }
         let socket = try NetlinkSocket(.netfilter)
         let others = try socket.tables().filter { $0 != table && ($0 == "ctr" || $0.hasPrefix("ctr-")) }
         if others.isEmpty { return }
         let own = try NetlinkSocket().addresses().map(\.address.address)
-        for published in network.published {
-            for six in Set(network.addresses.map(\.address.isIPv6))
+        for published in published {
+            for six in Set(targets.map(\.isIPv6))
             where published.address.map({ $0.isIPv6 == six }) ?? true {
                 let addresses = published.address.map { [$0] } ?? own.filter { $0.isIPv6 == six }
                 let keys = keys(of: published, six: six, at: addresses)
@@ -42,7 +65,8 @@ extension HostNetwork {
         return CtrError(
             .cannotCreate,
             "--publish \(port): a VPS of the ctr root \(root) has port \(port.hostPort)\(port.isUDP ? "/udp" : "") of the host "
-                + "(choose another, or set that VPS's; if it has ended: ctr host recover there)", step: "network")
+                + "(choose another, here or there: ctr set, of a suspended VPS too; if that one has ended: ctr host recover there)",
+            step: "network")
     }
 }
 
@@ -57,6 +81,17 @@ extension NetlinkSocket {
         return try ask(batch, dump: true)?.compactMap { answer in
             answer.attributes(after: nfgenmsg.self).first(Int(NFTA_TABLE_NAME.rawValue))?.text
         } ?? []
+    }
+
+    /// Of the host's packet filter: another number after each change. nil: the kernel does not say.
+    fileprivate func generation() throws(CtrError) -> UInt32? {
+        let batch = NetlinkBatch()
+        let type = Int(NFNL_SUBSYS_NFTABLES) << 8 | Int(NFT_MSG_GETGEN.rawValue)
+        batch.add(type, what: "generation of the packet filter", acknowledge: false) { request in
+            request.put(nfgenmsg(nfgen_family: UInt8(NFPROTO_UNSPEC), version: 0, res_id: 0))
+        }
+        return try ask(batch, dump: false)?.first?.attributes(after: nfgenmsg.self).first(Int(NFTA_GEN_ID.rawValue))
+            .map { $0.u32.byteSwapped }
     }
 
     /// Whether a map of a table of the family inet has this key; a table or map that is not there has none.

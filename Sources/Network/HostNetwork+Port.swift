@@ -24,7 +24,6 @@ extension HostNetwork {
         switch network.choice {
         case .nat:
             pair.master = try ensureBridge(plan, socket)
-            try refusePublished(network)
         case .bridge(let name):
             let bridge = try foreignBridge(name, of: vps, socket)
             try refuseTheHostsOwn(network, on: bridge, of: vps, socket)
@@ -136,9 +135,10 @@ extension HostNetwork {
     /// What the filter lets through.
     private func admit(_ note: AddressRegistry.Note, _ vps: String, _ plan: NetworkPlan) throws(CtrError) {
         for isSecond in [false, true] {
-            let change = FilterChange.adding(to: table)
-            elements(of: note, vps, plan, in: change)
-            guard let refusal = try change.commit() else { return }
+            let refusal = try add(taking: note.published, for: note.addresses) { change in
+                elements(of: note, vps, plan, in: change)
+            }
+            guard let refusal else { return }
             // It was never made, or somebody took the table away.
             if !isSecond, refusal.errno == Errno.noEntry {
                 try installFilter(
@@ -292,6 +292,7 @@ extension HostNetwork {
 extension AddressRegistry.Note {
     init(_ network: ClaimedNetwork) {
         self.init(network.choice.kind, mac: network.mac)
+        claimsMAC = network.claimsMAC
         rateOut = network.rateOut
         addresses = network.addresses.map(\.address)
         published = network.published

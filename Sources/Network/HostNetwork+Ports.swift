@@ -35,13 +35,18 @@ extension HostNetwork {
 
     /// Gives back what a stopped VPS had by interfaces that its configuration has no more; what went over them is not
     /// forgotten.
-    public func releaseOthers(than config: VPSConfig) throws(CtrError) {
+    /// - Returns: whether it had any.
+    @discardableResult
+    public func releaseOthers(than config: VPSConfig) throws(CtrError) -> Bool {
         let kept = config.ports.map(\.name)
         var others: [String] = []
         do {
-            guard let registry = try registry(mending: config.name) else { return }
-            others = try ports(of: config.name, registry).filter { !kept.contains($0) }
+            guard let registry = try registry(mending: config.name) else { return false }
+            for port in try ports(of: config.name, registry) where !kept.contains(port) {
+                if try registry.note(of: port) != nil { others.append(port) }
+            }
         }
         for port in others { try release(port: port, keepingTotals: true) }
+        return !others.isEmpty
     }
 }

@@ -1,10 +1,48 @@
 internal import CMnl
 internal import Kernel
-internal import Model
+public import Model
 
-// Addresses and ports that a VPS can't have, since the host, its operator or a VPS of another ctr root has them. What VPSs of this
-// root have, the registry says.
+// Addresses, ports and MACs that a VPS can't have, since the host, its operator or another VPS has them. What VPSs of this root have,
+// the registry says.
 extension HostNetwork {
+    /// - Parameter item: as the registry has it.
+    static func isTaken(_ item: String, by owner: String) -> CtrError {
+        let name = item.hasPrefix("mac-") ? "MAC \(item.dropFirst(4))" : item
+        return CtrError(.cannotCreate, "network: \(title(of: owner)) has \(name) (choose another)", step: "network")
+    }
+
+    /// One MAC is for one VPS, whether it was given or made up.
+    func refuseMAC(
+        _ note: AddressRegistry.Note, beside before: AddressRegistry.Note?, _ port: String,
+        _ registry: borrowing AddressRegistry
+    ) throws(CtrError) {
+        if let before, note.mac == before.mac, note.claimsMAC == before.claimsMAC { return }
+        let item = note.mac.registryName
+        func refuse(_ owner: String) throws(CtrError) {
+            if HostNetwork.owner(of: owner) != HostNetwork.owner(of: port) {
+                throw HostNetwork.isTaken(item, by: owner)
+            }
+        }
+        if let owner = try registry.owner(of: item) { try refuse(owner) }
+        // Those that were made up are in notes alone: an ordinary start does without a claim more.
+        guard note.claimsMAC else { return }
+        for owner in try registry.all() where try registry.note(of: owner)?.mac == note.mac { try refuse(owner) }
+    }
+
+    /// What a VPS that runs is to have from its next start on: nothing is claimed yet, but what another VPS has is refused now.
+    public func refuseOthers(_ config: VPSConfig) throws(CtrError) {
+        let registry = try registry()
+        let before = try registry.note(of: config.name)
+        let note = AddressRegistry.Note(try wanted(config, before, plan(registry), registry))
+        try refuseMAC(note, beside: before, config.name, registry)
+        for item in note.items {
+            guard let owner = try registry.owner(of: item) else { continue }
+            if HostNetwork.owner(of: owner) != HostNetwork.owner(of: config.name) {
+                throw HostNetwork.isTaken(item, by: owner)
+            }
+        }
+    }
+
     /// Nor those that no host can have: of an uplink's network its own address, and the one for all.
     func refuseTheHostsOwn(_ addresses: [IPAddress], _ socket: NetlinkSocket) throws(CtrError) {
         let own = try socket.addresses().map(\.address)

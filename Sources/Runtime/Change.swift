@@ -18,7 +18,8 @@ public struct Change: Sendable {
 
     /// All or nothing: what a running VPS refuses is not kept either.
     /// - Returns: the options that a running VPS does not see before it is started again: `--hostname`.
-    /// - Throws: `busy` for memory that is in use, `failed` for an ephemeral VPS.
+    /// - Throws: `busy` for memory that is in use, `failed` for an ephemeral VPS, and for one that is suspended where this would change
+    ///   more than what the host does for it.
     public func run(on host: Host) throws(CtrError) -> [String] {
         let files = try VPSFiles(name, host: host)
         guard let known = try files.config() else { throw VPSFiles.unknown(name) }
@@ -27,9 +28,12 @@ public struct Change: Sendable {
         }
         let lock = try VerbLock.take(files)
         defer { withExtendedLifetime(lock) {} }
-        try files.refuseSuspended()
         guard let old = try files.keptConfig(in: lock.directory) else { throw VPSFiles.unknown(name) }
         let new = try wanted(old, host)
+        if try files.isSuspended() {
+            try Change.refuseInside(old, new, files)
+            return try changeSuspended(old, to: new, files, lock)
+        }
         try Recovery(host: host).sweep(name)
         let giveBack = try claim(new, old, files, lock)
         do throws(CtrError) { try write(new, lock) } catch {
@@ -51,12 +55,14 @@ public struct Change: Sendable {
         let defaults = try ConfigBuilder.defaults(sealed.manifest, like: old)
         var new = try old.changed(by: options, unset: unset, defaults: defaults)
         new.addDue(new.otherIdentity(than: old))
+        // What one that runs has until its next start is given back then.
+        if old.network.hasInterface, !new.network.hasInterface { new.interfaces = new.interfaces ?? [] }
         try new.check(sealed, host)
         try new.checkIdentity(sealed)
         return new
     }
 
-    private func write(_ config: VPSConfig, _ lock: VerbLock) throws(CtrError) {
+    func write(_ config: VPSConfig, _ lock: VerbLock) throws(CtrError) {
         try VPSFiles.write(config, "config.json", in: lock.directory, of: name, durable: true)
     }
 
@@ -65,13 +71,17 @@ public struct Change: Sendable {
     private func claim(
         _ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles, _ lock: VerbLock
     ) throws(CtrError) -> () -> Void {
-        guard new.network != old.network || new.interface != old.interface || new.interfaces != old.interfaces else {
-            return {}
-        }
+        // Of one whose last interface went, or whose first came by a `set` that was killed, there may be something left.
+        let isMarked = old.interfaces?.isEmpty == true
+        guard
+            isMarked || new.network != old.network || new.interface != old.interface || new.interfaces != old.interfaces
+        else { return {} }
         guard let running = try RunningInit.find(files) else { return try claimStopped(new, old, files, lock) }
-        let live = running.state.config.livePorts(new, old)
-        if live.isEmpty { return {} }
+        let (live, ports) = (running.state.config.livePorts(new, old), running.state.config.ports)
         let network = try files.host.network(settings: .load())
+        for port in new.ports where !ports.contains(where: { $0.name == port.name && HostNetwork.isLive($0, port) }) {
+            try network.refuseOthers(port)
+        }
         let handle = running.handle
         let pid = running.state.pid
         func change(_ old: VPSConfig, to new: VPSConfig) throws(CtrError) {
@@ -95,8 +105,8 @@ public struct Change: Sendable {
         _ new: VPSConfig, _ old: VPSConfig, _ files: VPSFiles, _ lock: VerbLock
     ) throws(CtrError) -> () -> Void {
         var before = old
-        if old.interfaces == nil, new.interfaces != nil {
-            // Should this be killed, the next start gives back what its first further interfaces had.
+        if old.interfaces == nil, new.interfaces != nil || new.network.hasInterface && !old.network.hasInterface {
+            // Should this be killed, the next start gives back what its first interfaces had.
             before.interfaces = []
             try write(before, lock)
         }
@@ -104,7 +114,7 @@ public struct Change: Sendable {
         let former = before
         func giveBack() {
             _ = try? files.host.claimPorts(former)
-            try? network.releaseOthers(than: former)
+            _ = try? network.releaseOthers(than: former)
             if former != old { try? write(old, lock) }
         }
         do throws(CtrError) {

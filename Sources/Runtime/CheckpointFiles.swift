@@ -82,13 +82,19 @@ extension VPSFiles {
         return try VPSFiles.read(CheckpointFiles.record, in: checkpoint, of: name)
     }
 
+    func isSuspended() throws(CtrError) -> Bool {
+        guard try hasCheckpoint() else { return false }
+        return try RunningInit.find(self) == nil
+    }
+
+    /// - Parameter hint: what can be done all the same.
     /// - Throws: `failed` for one that is suspended, since its memory goes with its disk as it is.
-    func refuseSuspended() throws(CtrError) {
-        guard try hasCheckpoint(), try RunningInit.find(self) == nil else { return }
+    func refuseSuspended(hint: String = "") throws(CtrError) {
+        guard try isSuspended() else { return }
         throw CtrError(
             .failed,
             "VPS \(name): suspended, its memory belongs to its disk as it is (ctr resume \(name) first; "
-                + "ctr resume --discard \(name) gives its memory up)")
+                + "ctr resume --discard \(name) gives its memory up\(hint))")
     }
 
     /// Whether there is a checkpoint, or something of one, or of criu's work: a VPS that runs has none, but for a verb at work.

@@ -6,12 +6,23 @@ internal import Model
 struct HalfResumed {
     let files: VPSFiles
 
-    /// As ``end()``, where the VPS's state says that its resume was cut off.
+    private enum Stage { case none, undecided, decided }
+
+    /// How far the VPS's resume was when it was cut off.
+    private func stage() throws(CtrError) -> Stage {
+        guard let state = try files.state(), state.status == .resuming, !state.hasSupervisor else { return .none }
+        return try files.hasCheckpoint() ? .undecided : .decided
+    }
+
+    /// As ``end()``, where the VPS's state says that its resume was cut off, and its checkpoint that none of it goes on.
     func endIfCutOff() throws(CtrError) -> Bool {
-        guard let state = try files.state(), state.status == .resuming, !state.hasSupervisor else { return false }
+        guard try stage() == .undecided else { return false }
         end()
         return true
     }
+
+    /// Whether a criu that lost its supervisor is about to let the processes go on: then it ends by itself.
+    func isLettingGo() throws(CtrError) -> Bool { try stage() == .decided }
 
     /// Ends them. They are copies of criu, and bear its command line.
     func end() {

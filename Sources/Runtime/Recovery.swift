@@ -13,8 +13,10 @@ public struct Recovery: Sendable {
     /// Looks at every VPS, at id ranges whose VPS is gone, and at cgroups that no VPS is in; returns the names of those that were mended.
     public func sweepAll() throws(CtrError) -> [String] {
         let mended = try VPSList.each(on: host) { (name) throws(CtrError) in
-            let mended = try sweep(name)
-            return try mendDisk(name) || mended ? name : nil
+            var mended = try sweep(name)
+            if try mendDisk(name) { mended = true }
+            if try mendNetwork(name) { mended = true }
+            return mended ? name : nil
         }
         _ = try Settings.load().makeIDPool().reclaim()
         _ = try host.network().reclaim()
@@ -31,6 +33,17 @@ public struct Recovery: Sendable {
         else { return false }
         try DiskHold.mend(files, lock)
         return true
+    }
+
+    /// Gives back what a stopped VPS has by a `set` that was killed, or by one that was for its next start, and not by its
+    /// configuration.
+    private func mendNetwork(_ name: String) throws(CtrError) -> Bool {
+        let files = try VPSFiles(name, host: host)
+        guard let directory = try files.directory(), try files.keptConfig(in: directory)?.interfaces != nil,
+            let lock = try VerbLock.attempt(files), let config = try files.keptConfig(in: lock.directory),
+            try !files.hasCheckpoint(), try RunningInit.find(files) == nil, try LostVPS.find(files) == nil
+        else { return false }
+        return try withExtendedLifetime(lock) { () throws(CtrError) in try host.network().releaseOthers(than: config) }
     }
 
     /// Mends one VPS if its supervisor is dead. One that has a supervisor, or that another verb is making or removing,
@@ -155,12 +168,13 @@ public struct Recovery: Sendable {
     /// Takes the lock unless a living ctr has it. The child of one that was killed holds a copy until the kernel has
     /// ended it too: that is waited for.
     private func acquire(_ state: SharedFD, _ files: VPSFiles) throws(CtrError) -> Bool {
-        for turn in 0..<50 {
+        let half = HalfResumed(files: files)
+        for turn in 0..<1250 {
+            if turn >= 50, try !half.isLettingGo() { break }
             if try Locks.attempt(state, of: files.name) { return true }
-            let recorded = try files.state()
             // What criu has begun to make holds copies too, and does not end by itself.
-            if turn == 10, recorded?.status == .resuming { HalfResumed(files: files).end() }
-            if recorded?.hasSupervisor == true { return false }
+            if turn == 10 { _ = try half.endIfCutOff() }
+            if try files.state()?.hasSupervisor == true { return false }
             CurrentProcess.sleep(milliseconds: 4)
         }
         return false

@@ -62,6 +62,10 @@ public struct Resume: Codable, Sendable {
     /// Whether its supervisor was killed when its processes went on: then another one takes its place.
     private func goesOn(_ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> Bool {
         let recovery = Recovery(host: files.host)
+        // Of a process that ends its pipes are closed first.
+        if let state = try files.state(), let supervisor = try? ProcessHandle(pid: state.supervisor) {
+            _ = try? supervisor.waitForEnd(milliseconds: 5000)
+        }
         _ = try? recovery.sweep(name)
         guard try !files.hasCheckpoint(), try RunningInit.find(files) != nil else { return false }
         try recovery.dropStaleCheckpoint(files, lock)

@@ -67,6 +67,7 @@ struct Resuming {
         }
         // One of a snapshot may have been another size then.
         record.config.disk = stored.disk
+        record.config.takeHostSide(of: stored)
         self.record = record
         if attached == nil { try DiskMark.check(place.files, stored, in: directory) }
     }

@@ -47,6 +47,25 @@ import Testing
         }
     }
 
+    @Test func aRebootInsideKeepsBoth() throws {
+        try Fixture.with { (f) throws in
+            let run = try f.host(
+                Self.tools + """
+                    "$CTR" create $N-a --template minimal --net bridge=lan0 --ip 10.7.0.5/24 $one >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
+                    reach 10.7.0.5 10.7.1.5; about $N-a '[(x["addresses"], x["mac"], x["interface"]) for x in i]' > before
+                    for _ in 1 2; do
+                        p=$(pid $N-a); "$CTR" exec $N-a reboot; gone kill -0 $p
+                        until [ "$("$CTR" list -q --state running)" = $N-a ] && [ "$(pid $N-a)" != $p ]; do sleep 0.1; done
+                        reach 10.7.0.5 10.7.1.5 fd07:1::5; about $N-a '[(x["addresses"], x["mac"], x["interface"]) for x in i]' | cmp - before && links
+                    done
+                    about $N-a 'all(x["sent"]["ipv4"]["packets"] >= 2 for x in i)'
+                    "$CTR" destroy --force $N-a >/dev/null; ls root/network
+                    """)
+            let both = ["10.7.0.5", "10.7.1.5", "fd07:1::5", "2"]
+            #expect(run.lines == ["10.7.0.5", "10.7.1.5"] + both + both + ["True", "plan"], "\(run.both)")
+        }
+    }
+
     /// Nothing half made: neither eth0 nor a process.
     @Test func whatIsMissingIsNamed() throws {
         try Fixture.with { (f) throws in

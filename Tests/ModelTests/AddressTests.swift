@@ -119,6 +119,37 @@ import Testing
         return config
     }
 
+    /// Of interfaces that are the same in both, and nothing else.
+    @Test func whatTheHostDoesIsTakenOver() throws {
+        func made(_ given: (String, String)...) throws -> VPSConfig {
+            var options = VPSOptions()
+            for (option, value) in given { try options.set(option, value) }
+            var config = VPSConfig(name: "web", template: "t", created: "", args: ["true"])
+            config.network = options.network ?? .nat
+            config.onNetwork = options.interface
+            config.take(options.interfaces)
+            return config
+        }
+        let old = try made(("--publish", "80:80"), ("--interface", "eth1:bridge=b,ip=10.0.0.1/24"))
+        var taken = old
+        taken.takeHostSide(
+            of: try made(
+                ("--ip", "10.9.0.7"), ("--publish", "81:80"), ("--rate-in", "8M"),
+                ("--interface", "eth1:bridge=b,ip=10.0.0.2/24,rate-out=8M"), ("--interface", "eth2:bridge=b")))
+        #expect(
+            try taken
+                == made(
+                    ("--publish", "81:80"), ("--rate-in", "8M"),
+                    ("--interface", "eth1:bridge=b,ip=10.0.0.1/24,rate-out=8M")))
+        taken = old
+        taken.takeHostSide(
+            of: try made(
+                ("--mac", "02:00:5e:00:00:07"), ("--publish", "81:80"), ("--interface", "eth1:bridge=c,rate-in=8M")))
+        #expect(taken == old)
+        taken.takeHostSide(of: try made())
+        #expect(try taken == made(("--interface", "eth1:bridge=b,ip=10.0.0.1/24")))
+    }
+
     @Test func furtherInterfacesArePortsOfTheirOwn() throws {
         let text = "eth1:bridge=br0,ip=10.0.0.7/24,ip=fd00::7/64,mac=02:00:00:00:00:01,rate-in=8000,rate-out=16000"
         let config = try config("nat", ("--interface", "eth2:bridge=br1"), ("--interface", text))

@@ -81,8 +81,9 @@ private func config(_ name: String, _ options: (String, String)...) throws -> VP
         try withRoot { network, make in
             try make("a")
             try make("b")
-            _ = try network.claim(config("a", ("--ip", "10.9.0.7"), ("--publish", "80:8080")), durable: false)
-            for options in [[("--ip", "10.9.0.7")], [("--publish", "80:1")]] {
+            let mac = ("--mac", "02:00:5E:00:00:07")
+            _ = try network.claim(config("a", ("--ip", "10.9.0.7"), ("--publish", "80:8080"), mac), durable: false)
+            for options in [[("--ip", "10.9.0.7")], [("--publish", "80:1")], [("--mac", "02:00:5e:00:00:07")]] {
                 var other = try config("b")
                 var given = VPSOptions()
                 for (option, value) in options { try given.set(option, value) }
@@ -174,6 +175,8 @@ private func config(_ name: String, _ options: (String, String)...) throws -> VP
 
     @Test func aNoteIsReadAsItWasWritten() throws {
         var note = AddressRegistry.Note(.nat, mac: MACAddress("02:00:00:00:00:07")!)
+        #expect(AddressRegistry.Note(note.text) == note)
+        note.claimsMAC = true
         note.addresses = [IPAddress("10.0.0.7")!, IPAddress("fd00::7")!]
         note.published = [PublishedPort("80:8080")!, PublishedPort("[2001:db8::1]:53:53/udp")!]
         #expect(AddressRegistry.Note(note.text) == note)

@@ -11,7 +11,8 @@ struct SetCommand: Verb {
         discussion: """
             Resources of a running VPS change at once; what acts only after a restart is said. Options that can be \
             given more than once add to what is there: variables, labels, mounts and limits of the same name are \
-            replaced. --unset takes an option back to its default, or one of its entries away.
+            replaced. --unset takes an option back to its default, or one of its entries away. Of a suspended VPS \
+            --publish, --rate-in and --rate-out can be changed.
 
             Examples:
               ctr set web --memory 2G --cpus 4
