@@ -40,6 +40,8 @@ public struct DumpOptions: Sendable {
     /// Runs after the dump, while the tree stands still. Where it fails, the tree goes on.
     public var script: String?
     public var keepRunning = false
+    /// Locks that criu keeps for as long as it works.
+    public var held: [SharedFD] = []
     /// Seconds in which the tree must stand still.
     public var patience = 30
 
@@ -52,7 +54,7 @@ public struct DumpOptions: Sendable {
     static let log = "dump.log"
 
     var words: [String] {
-        ["dump", "--tree", "\(pid)"] + CRIU.common(4, work, DumpOptions.log)
+        ["dump", "--tree", "\(pid)"] + CRIU.common(3 + held.count, work, DumpOptions.log)
             + (keepRunning ? ["--leave-running"] : []) + (withoutNetwork ? ["--empty-ns", "net"] : []) + [
                 "--timeout", "\(patience)", "--ghost-limit", "1G",
             ]
@@ -113,16 +115,15 @@ extension CRIU {
 
     /// Writes the images of a tree, which then is gone, unless it is to be kept running.
     /// - Parameters:
-    ///   - held: kept open by criu, for as long as it works: a lock.
     ///   - progress: bytes of memory written so far, ten times a second.
     ///   - check: a hundred times a second; what it throws ends the work.
     /// - Throws: `failed` with the reason, or what `check` throws; the tree runs on.
     public func dump(
-        _ options: DumpOptions, environment: [String], held: SharedFD, progress: @escaping (Int64) -> Void = { _ in },
+        _ options: DumpOptions, environment: [String], progress: @escaping (Int64) -> Void = { _ in },
         check: @escaping () throws(CtrError) -> Void = {}
     ) throws(CtrError) {
         let status = try run(
-            options.words, environment: environment, handed: [held, options.images], endsWithUs: false
+            options.words, environment: environment, handed: options.held + [options.images], endsWithUs: false
         ) { (turn) throws(CtrError) in
             try check()
             if turn % 10 == 9, let written = try? CRIU.memory(in: options.images) { progress(written) }

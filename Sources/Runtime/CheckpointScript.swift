@@ -28,10 +28,10 @@ enum CheckpointScript {
 
     /// When criu is gone: a step that is at work is waited for, and none is made any more.
     static func cancel(in state: SharedFD) {
-        guard let script = try? state.fd.open(file, [.readOnly, .noFollow]) else { return }
-        try? script.lock(.exclusive, wait: true)
-        try? state.fd.unlink(file)
+        let script = try? state.fd.open(file, [.readOnly, .noFollow])
+        try? script?.lock(.exclusive, wait: true)
         CgroupYard.remove(in: state)
+        try? state.fd.unlink(file)
     }
 
     /// While criu is at work, or where it and ctr were killed.

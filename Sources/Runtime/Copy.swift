@@ -125,6 +125,8 @@ public struct Copy: Sendable {
     private func reachRunning(
         _ files: VPSFiles, _ body: (CopyPlace) throws(CtrError) -> Void
     ) throws(CtrError) -> Bool {
+        let inside = try InsideLock.enter(files, "cp")
+        defer { withExtendedLifetime(inside) {} }
         guard let running = try RunningInit.find(files) else { return false }
         let root = try running.openRoot(of: files.name)
         try body(.guest(root: root, name: files.name, party: .guest(running.state.config.idRange)))

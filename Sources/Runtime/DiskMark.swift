@@ -19,11 +19,14 @@ struct DiskMark: Codable, Equatable {
     private static let name = "checkpoint.disk"
 
     /// Looks at the disk of a VPS that does not run.
-    private init(_ files: VPSFiles, _ config: VPSConfig, in directory: SharedFD) throws(CtrError) {
+    private init(
+        _ files: VPSFiles, _ config: VPSConfig, in directory: SharedFD, isHurried: Bool = false
+    ) throws(CtrError) {
         (size, time) = (0, 0)
         if config.disk != nil {
             let status = try describing("disk of VPS \(files.name)") { () throws(SysError) in
-                try DiskMark.waitUntilFree(directory.fd.open("disk.img", [.readOnly, .noFollow]))
+                try DiskMark.waitUntilFree(
+                    directory.fd.open("disk.img", [.readOnly, .noFollow]), turns: isHurried ? 20 : 2_000)
             }
             size = status.size
             time = DiskMark.nanoseconds(status.modified)
@@ -37,8 +40,9 @@ struct DiskMark: Codable, Equatable {
     }
 
     /// Its loop device, which has the lock, goes a moment after its last mount.
-    private static func waitUntilFree(_ image: consuming FD) throws(SysError) -> FileStatus {
-        for _ in 0..<2_000 {
+    /// - Parameter turns: of 5 ms.
+    private static func waitUntilFree(_ image: consuming FD, turns: Int) throws(SysError) -> FileStatus {
+        for _ in 0..<turns {
             do throws(SysError) {
                 try image.lock(.shared, wait: false)
                 return try image.status()
@@ -47,28 +51,43 @@ struct DiskMark: Codable, Equatable {
         throw SysError("flock", Errno.busy)
     }
 
+    /// Of a tree whose paths may be of any length, with one descriptor however deep it is: nobody changes it meanwhile.
     private mutating func walk(_ top: borrowing FD) throws(SysError) {
-        var pending = [""]
-        while let path = pending.popLast() {
-            let here = try top.open(
-                path.isEmpty ? "." : path, [.readOnly, .directory, .noFollow], resolve: [.beneath, .noSymlinks])
-            for entry in try here.entries() {
-                let status = try here.status(of: entry.name)
-                let below = path.isEmpty ? "\(entry.name)" : "\(path)/\(entry.name)"
-                let isDirectory = status.type == .directory
-                if isDirectory { pending.append(below) }
-                files += 1
-                // A directory is what lies in it.
-                let (bytes, time) = isDirectory ? (0, 0) : (status.size, DiskMark.nanoseconds(status.modified))
-                size += bytes
-                // In no order: each file's own, summed up.
-                var own: UInt64 = 0xcbf2_9ce4_8422_2325
-                for byte in entry.name.bytes { own = (own ^ UInt64(byte)) &* 0x100_0000_01b3 }
-                own = (own ^ UInt64(bitPattern: bytes)) &* 0x100_0000_01b3
-                own = (own ^ UInt64(bitPattern: time)) &* 0x100_0000_01b3
-                hash &+= (own ^ UInt64(status.permissions)) &* 0x9e37_79b9_7f4a_7c15
+        var here = SharedFD(try top.openHere())
+        var above: [(inode: UInt64, left: [Path])] = [try add(here)]
+        while !above.isEmpty {
+            if let name = above[above.count - 1].left.popLast() {
+                here = SharedFD(
+                    try here.fd.open(name, [.readOnly, .directory, .noFollow], resolve: [.beneath, .noSymlinks]))
+                above.append(try add(here))
+            } else {
+                above.removeLast()
+                guard let parent = above.last else { return }
+                here = SharedFD(try here.fd.open("..", [.readOnly, .directory]))
+                if try here.fd.status().inode != parent.inode { throw SysError("openat", Errno.busy, "..") }
             }
         }
+    }
+
+    /// - Returns: what tells this directory from others, and those below.
+    private mutating func add(_ directory: SharedFD) throws(SysError) -> (inode: UInt64, left: [Path]) {
+        var below: [Path] = []
+        for entry in try directory.fd.openHere().entries() {
+            let status = try directory.fd.status(of: entry.name)
+            let isDirectory = status.type == .directory
+            if isDirectory { below.append(entry.name) }
+            files += 1
+            // A directory is what lies in it.
+            let (bytes, time) = isDirectory ? (0, 0) : (status.size, DiskMark.nanoseconds(status.modified))
+            size += bytes
+            // In no order: each file's own, summed up.
+            var own: UInt64 = 0xcbf2_9ce4_8422_2325
+            for byte in entry.name.bytes { own = (own ^ UInt64(byte)) &* 0x100_0000_01b3 }
+            own = (own ^ UInt64(bitPattern: bytes)) &* 0x100_0000_01b3
+            own = (own ^ UInt64(bitPattern: time)) &* 0x100_0000_01b3
+            hash &+= (own ^ UInt64(status.permissions)) &* 0x9e37_79b9_7f4a_7c15
+        }
+        return (try directory.fd.status().inode, below)
     }
 
     private static func nanoseconds(_ time: FileTime) -> Int64 {
@@ -78,8 +97,11 @@ struct DiskMark: Codable, Equatable {
     // MARK: the file
 
     /// Writes down what the disk is like now.
-    static func write(_ files: VPSFiles, _ config: VPSConfig, in directory: SharedFD) throws(CtrError) {
-        let mark = try DiskMark(files, config, in: directory)
+    /// - Parameter isHurried: it has been tried before.
+    static func write(
+        _ files: VPSFiles, _ config: VPSConfig, in directory: SharedFD, isHurried: Bool = false
+    ) throws(CtrError) {
+        let mark = try DiskMark(files, config, in: directory, isHurried: isHurried)
         try VPSFiles.write(mark, name, in: directory, of: files.name, durable: true)
     }
 

@@ -62,6 +62,8 @@ struct Ending {
         guard let state = try files.stateDirectory(), try Locks.hasSupervisor(state, of: files.name) else {
             return try settle()
         }
+        // One that puts away what was suspended, slowly, has nothing to give up.
+        if try files.isSuspended(), try files.state()?.status != .resuming { return try settle() }
         try StopIntent.record(state, of: files.name)
         ConsoleHub.poke(state)
         try settle()

@@ -25,6 +25,8 @@ public struct Exec: Sendable, Equatable {
             throw CtrError(.usage, "exec \(name): no command given")
         }
         let signals = try Supervisor.queue()
+        let inside = try InsideLock.enter(VPSFiles(name, host: host), "exec")
+        defer { withExtendedLifetime(inside) {} }
         let target = try RunningTarget.find(name, on: host)
         try target.refusePaused("exec")
         try Isolation.guardProgram(target.config.userns)

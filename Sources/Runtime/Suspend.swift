@@ -53,8 +53,17 @@ public struct Suspend: Sendable {
         }
         // Its supervisor, if it has one, sees the end and the checkpoint, marks the disk and gives back the rest.
         try Ending(files: files).settle()
-        if !DiskMark.isThere(in: lock.directory) { try DiskMark.write(files, record.config, in: lock.directory) }
         EventLog(host).append(.suspended, vps: name, detail: only == nil ? [:] : ["askedInside": true])
+        do throws(CtrError) {
+            if !DiskMark.isThere(in: lock.directory) {
+                try DiskMark.write(files, record.config, in: lock.directory, isHurried: true)
+            }
+        } catch {
+            progress(
+                .note(
+                    "\(verb) \(name): what its disk is like can't be written down, no change of it will be noticed: \(error.message)"
+                ))
+        }
         if packed {
             progress(.step("pack"))
             do throws(CtrError) {
@@ -80,15 +89,23 @@ public struct Suspend: Sendable {
         try target.adoptIfOrphaned()
         DiskMark.remove(in: lock.directory)
         let search = try CRIU.search(Settings.load().criu)
+        let inside = try InsideLock.keepOut(files, state)
+        defer { withExtendedLifetime(inside) {} }
         guard let running = try files.state() else { throw CtrError(.failed, "VPS \(name): has just ended") }
         var plan = try SuspendPlan(running, verb)
+        guard let inside else {
+            throw CtrError(
+                .busy,
+                "\(verb) \(name): ctr exec, enter or cp is at work in it (end it first, or try again when it has ended)"
+            )
+        }
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
         Ending(files: files).countTraffic(target.config)
         let memory = try CheckpointRoom(running).memory ?? 0
         let criu = try search.result()
         plan.record.criu = criu.version
-        try dump(plan, files, lock, state, criu) { progress(.progress(done: $0, total: max($0, memory))) }
+        try dump(plan, files, lock, state, inside, criu) { progress(.progress(done: $0, total: max($0, memory))) }
         return plan.record
     }
 
@@ -146,12 +163,12 @@ public struct Suspend: Sendable {
         var options = DumpOptions(pid: plan.record.pid, images: images, work: try files.ensureLog(lock.directory))
         options.externals = plan.externals
         options.hierarchies = plan.hierarchies
-        options.cgroups = try CgroupYard.make(files, in: state)
         options.keepRunning = keepRunning
         options.watched = plan.watched
         options.withoutNetwork = plan.record.config.hasInterface
         try GuestRules.save(plan.record, in: unfinished, of: name)
         options.script = try CheckpointScript.write(files, in: state)
+        options.cgroups = try CgroupYard.make(files, in: state)
         return options
     }
 
@@ -163,11 +180,11 @@ public struct Suspend: Sendable {
 
     /// A server at work has at some instants a connection that it has not accepted, with which it can't be written down.
     private func dump(
-        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU,
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ inside: SharedFD, _ criu: CRIU,
         progress: @escaping (Int64) -> Void
     ) throws(CtrError) {
         for attempt in 1... {
-            do throws(CtrError) { return try dumpOnce(plan, files, lock, state, criu, progress) } catch {
+            do throws(CtrError) { return try dumpOnce(plan, files, lock, state, inside, criu, progress) } catch {
                 if attempt == attempts || !CRIULog.isPassing(error) { throw error }
             }
             CurrentProcess.sleep(microseconds: 50_000)
@@ -175,7 +192,7 @@ public struct Suspend: Sendable {
     }
 
     private func dumpOnce(
-        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ criu: CRIU,
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ inside: SharedFD, _ criu: CRIU,
         _ progress: @escaping (Int64) -> Void
     ) throws(CtrError) {
         // By now its process may be another's.
@@ -184,17 +201,19 @@ public struct Suspend: Sendable {
         else { throw CtrError(.failed, "VPS \(name): has just ended") }
         files.undoDump(running.state, in: lock.directory)
         files.sweepCheckpoints(in: lock.directory)
-        let options: DumpOptions
+        var options: DumpOptions
         do throws(CtrError) { options = try prepare(plan, files, lock, state) } catch {
+            CheckpointScript.cancel(in: state)
             sweep(files, lock)
             throw error
         }
+        options.held = [lock.directory, inside]
         // Where the guard of the host's space has made it stand still until here: now it does so no more, and criu would wait.
         try Recovery(host: files.host).takeBackHalfDone(files, state)
         _ = CheckpointStep.takeFailure(state)
         do throws(CtrError) {
             try criu.dump(
-                options, environment: Settings.variables, held: lock.directory, progress: progress,
+                options, environment: Settings.variables, progress: progress,
                 check: { () throws(CtrError) in
                     // The guard can't make criu stand still, and the disk's file system would fail on a full host.
                     if onDisk { try SpaceReserve.keep("\(verb) \(name)", half: true, files.host) }
@@ -211,6 +230,10 @@ public struct Suspend: Sendable {
             }
             sweep(files, lock)
             let prefix = "\(verb) \(name): "
+            // What criu says of processes that go while it reads them is of no use. Killed, it may have been what ended them.
+            if fate != "it runs on", !error.message.contains("signal") {
+                throw CtrError(.failed, "\(prefix)\(fate)")
+            }
             let why = reason?.message ?? error.message
             throw CtrError(
                 .failed, "\(prefix)\(why.hasPrefix(prefix) ? String(why.dropFirst(prefix.count)) : why); \(fate)")

@@ -452,6 +452,7 @@ struct SuspendNetworkTests {
                 nsenter -t $pid -n nft add table inet mine
                 nsenter -t $pid -n nft add table inet odd "{ comment \"include x\"; }"
                 $CTR suspend \#(n) 2>&1 | grep -o "the word .include."
+                ls $CTR_STATE/\#(n) | grep criu || true
                 nsenter -t $pid -n nft delete table inet odd
                 address=$($CTR exec \#(n) -- ip -4 -o addr show eth0 | sed "s/.*inet \([0-9.]*\).*/\1/")
                 six=$($CTR exec \#(n) -- ip -6 -o addr show eth0 scope global | sed "s/.*inet6 \([0-9a-f:]*\).*/\1/")
