@@ -227,7 +227,7 @@ struct HibernateInsideTests {
             let supervisor = try f.number("supervisor", n)
             var most = 0
             #expect(
-                try until(30) {
+                try until(90) {
                     most = max(most, atWork(f).count)
                     return try events(f, "hibernateRefused").count >= 3
                 })

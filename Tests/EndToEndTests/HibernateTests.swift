@@ -122,6 +122,8 @@ struct HibernateTests {
                     return state == "running" || state == "hibernated"
                 }, "\(state ?? "gone")")
             #expect(until(30) { !f.processes().contains { f.commandLine($0).contains("criu") } })
+            // Its processes take a moment to end when criu has.
+            #expect(try until(30) { try !f.exists("root/vps/\(n)/hibernated") || f.state(n) == "hibernated" })
             if try f.state(n) == "hibernated" { try f.ctr("resume", n).succeeds() }
             #expect(try f.state(n) == "running")
             try goesOn(f, n)

@@ -400,6 +400,8 @@ struct SuspendTests {
                 }, "\(state ?? "gone")")
             // criu, where it was not killed itself, goes on to the end of its work.
             #expect(until(30) { !f.processes().contains { f.commandLine($0).contains("criu") } })
+            // Its processes take a moment to end when criu has.
+            #expect(try until(30) { try !f.exists("root/vps/\(n)/checkpoint") || f.state(n) == "suspended" })
             if try f.state(n) == "suspended" { try f.ctr("resume", n).succeeds() }
             #expect(try f.state(n) == "running")
             try f.goesOn(n)
