@@ -7,11 +7,12 @@ enum InsideLock {
     private static let name = "inside"
 
     /// Waits for ten seconds at most. The VPS may be suspended, or another run of it, when it is taken.
-    /// - Returns: held while it is open; nil where there is no running VPS.
+    /// - Returns: held while it is open; nil where there is no running VPS, or no room for it.
     /// - Throws: `busy`.
     static func enter(_ files: VPSFiles, _ verb: String) throws(CtrError) -> SharedFD? {
         guard let state = try files.stateDirectory() else { return nil }
-        let lock = try open(state, files)
+        // Where there is no room for the file, an operator comes in to make some; nobody writes it down without one either.
+        guard let lock = try? open(state, files) else { return nil }
         if try attempt(lock, .shared, 1000, files) { return lock }
         throw CtrError(
             .busy,

@@ -187,7 +187,8 @@ public struct Suspend: Sendable {
             do throws(CtrError) { return try dumpOnce(plan, files, lock, state, inside, criu, progress) } catch {
                 if attempt == attempts || !CRIULog.isPassing(error) { throw error }
             }
-            CurrentProcess.sleep(microseconds: 50_000)
+            // Not evenly: connections that come evenly would meet each attempt.
+            CurrentProcess.sleep(microseconds: 30_000 + Int(Timestamp.monotonic() / 1000 % 50_000))
         }
     }
 

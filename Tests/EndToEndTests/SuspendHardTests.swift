@@ -248,21 +248,21 @@ struct SuspendHardTests {
         }
     }
 
-    /// A command that is brought in when all has been looked at is not frozen with the others: then there is no checkpoint.
+    /// A process that comes in without ctr when all has been looked at is not frozen with the others: then there is no checkpoint.
     @Test(.enabled(if: CRIUPrefix.isThere, "no criu of make setup-criu")) func whoeverComesInMeanwhile() throws {
         try Fixture.withServers { (f) throws in
             let n = try server(f)
             let config = try f.text("config.json")
+            let cgroup = try #require(f.cgroups().filter { $0.contains(n) }.max { $0.count < $1.count })
             try f.wrapCRIU(
                 before: """
-                    CTR_ROOT='\(f.root)' CTR_STATE='\(f.state)' CTR_CONFIG='\(f.path)/config.json' setsid '\(f.program)' exec \(n) -- sh -c \
-                    'touch /in; exec sleep 1000' </dev/null >/dev/null 2>&1 3>&- &
-                    until [ -e '\(f.root)/vps/\(n)/disk/upper/in' ]; do sleep 0.05; done
+                    setsid sh -c 'echo $$ >\(cgroup)/cgroup.procs && echo $$ >\(f.path)/in; exec sleep 1000' </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- &
+                    until [ -s \(f.path)/in ]; do sleep 0.05; done
                     """, atTheEnd: ":")
             try f.ctr("suspend", n).fails(1, words: "brought in by ctr exec", "it runs on")
             try f.write("config.json", config)
             #expect(try f.state(n) == "running")
-            try f.ctr("exec", n, "--", "killall", "sleep").succeeds()
+            try f.sh("kill $(cat in)").succeeds()
             #expect(try until(10) { try f.ctr("suspend", n).status == 0 })
             try f.ctr("resume", n).succeeds()
         }

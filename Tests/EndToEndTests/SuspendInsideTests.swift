@@ -90,6 +90,19 @@ struct SuspendInsideTests {
         }
     }
 
+    /// An operator whose host has no room left comes in all the same, and nothing is written down then.
+    @Test func withoutRoomForTheLock() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none", "--net", "none")
+            try f.sh("rm -f state/\(n)/inside; mkdir state/\(n)/inside").succeeds()
+            try f.ctr("exec", n, "--", "true").succeeds()
+            try f.ctr("suspend", n).fails(73, words: "lock of VPS \(n)")
+            try f.goesOn(n)
+            try f.sh("rmdir state/\(n)/inside").succeeds()
+            try f.ctr("suspend", n).succeeds()
+        }
+    }
+
     /// The supervisor that puts away what was suspended is not taken for one that is to give up.
     @Test func resumedWhileItIsPutAway() throws {
         try Fixture.withServers { (f) throws in
