@@ -84,12 +84,20 @@ extension ProcFiles {
 extension ProcFiles {
     /// Whether a process has ended and is not reaped yet.
     public static func isZombie(_ pid: Int32) throws(SysError) -> Bool {
+        [UInt8(ascii: "Z"), UInt8(ascii: "X")].contains(try runState(of: pid))
+    }
+
+    /// Whether a signal has stopped it.
+    public static func isStopped(_ pid: Int32) throws(SysError) -> Bool { try runState(of: pid) == UInt8(ascii: "T") }
+
+    /// The letter of proc_pid_stat(5).
+    private static func runState(of pid: Int32) throws(SysError) -> UInt8 {
         let text = try open("/proc/\(pid)/stat", .readOnly).read(upTo: 1024)
         // As in startTime(of:).
         guard let end = text.lastIndex(of: UInt8(ascii: ")")), end + 2 < text.count else {
             throw SysError("read", Errno.proto, "/proc/\(pid)/stat")
         }
-        return [UInt8(ascii: "Z"), UInt8(ascii: "X")].contains(text[end + 2])
+        return text[end + 2]
     }
 
     /// Who traces a process (ptrace(2)); 0: nobody.

@@ -125,7 +125,7 @@ public struct Copy: Sendable {
     private func reachRunning(
         _ files: VPSFiles, _ body: (CopyPlace) throws(CtrError) -> Void
     ) throws(CtrError) -> Bool {
-        let inside = try InsideLock.enter(files, "cp")
+        let inside = try InsideLock.enter(files)
         defer { withExtendedLifetime(inside) {} }
         guard let running = try RunningInit.find(files) else { return false }
         let root = try running.openRoot(of: files.name)

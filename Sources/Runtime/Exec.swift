@@ -24,9 +24,10 @@ public struct Exec: Sendable, Equatable {
         guard let first = command.first, !first.isEmpty else {
             throw CtrError(.usage, "exec \(name): no command given")
         }
-        let signals = try Supervisor.queue()
-        let inside = try InsideLock.enter(VPSFiles(name, host: host), "exec")
+        // Whoever gives up while it waits ends it.
+        let inside = try InsideLock.enter(VPSFiles(name, host: host))
         defer { withExtendedLifetime(inside) {} }
+        let signals = try Supervisor.queue()
         let target = try RunningTarget.find(name, on: host)
         try target.refusePaused("exec")
         try Isolation.guardProgram(target.config.userns)

@@ -9,38 +9,43 @@ enum InsideLock {
     /// Waits for ten seconds at most. The VPS may be suspended, or another run of it, when it is taken.
     /// - Returns: held while it is open; nil where there is no running VPS, or no room for it.
     /// - Throws: `busy`.
-    static func enter(_ files: VPSFiles, _ verb: String) throws(CtrError) -> SharedFD? {
-        guard let state = try files.stateDirectory() else { return nil }
-        // Where there is no room for the file, an operator comes in to make some; nobody writes it down without one either.
-        guard let lock = try? open(state, files) else { return nil }
-        if try attempt(lock, .shared, 1000, files) { return lock }
+    static func enter(_ files: VPSFiles) throws(CtrError) -> SharedFD? {
+        for turn in 0..<1000 {
+            // Where there is no room for the file, an operator comes in to make some; nobody writes it down without one either.
+            guard let state = try files.stateDirectory(), let lock = try? open(state, files) else { return nil }
+            // That of a run that has ended keeps nobody out.
+            if try Locks.attempt(lock, .shared, of: files.name), (try? lock.fd.status().links) != 0 { return lock }
+            if turn == 100 { KilledDump.endForks(of: files) }
+            CurrentProcess.sleep(milliseconds: 10)
+        }
         throw CtrError(
             .busy,
-            "\(verb) \(files.name): the VPS's memory is being written down (by ctr suspend, hibernate or snapshot create), try again"
+            "VPS \(files.name): its memory is being written down (by ctr suspend, hibernate or snapshot create), try again"
         )
     }
 
-    /// Short work inside is waited for.
+    /// Short work inside is waited for, for a second.
     /// - Returns: nil where somebody is at work there.
     static func keepOut(_ files: VPSFiles, _ state: SharedFD) throws(CtrError) -> SharedFD? {
         let lock = try open(state, files)
-        return try attempt(lock, .exclusive, 100, files) ? lock : nil
+        for _ in 0..<100 {
+            if try Locks.attempt(lock, of: files.name) { return lock }
+            CurrentProcess.sleep(milliseconds: 10)
+        }
+        return nil
+    }
+
+    /// For messages: one of those who are at work inside.
+    static func holder(_ files: VPSFiles, _ state: SharedFD) -> String {
+        guard let lock = try? open(state, files), let status = try? lock.fd.status(),
+            let pid = try? ProcFiles.lockHolder(of: status), let words = try? ProcFiles.commandLine(of: pid)
+        else { return "ctr exec, enter or cp" }
+        return "'\(words.joined(separator: " ").escaped)' (process \(pid))"
     }
 
     private static func open(_ state: SharedFD, _ files: VPSFiles) throws(CtrError) -> SharedFD {
         try describing("lock of VPS \(files.name)", code: .cannotCreate) { () throws(SysError) in
             SharedFD(try state.fd.open(name, [.readWrite, .create, .noFollow], mode: 0o600))
         }
-    }
-
-    /// - Parameter turns: of 10 ms.
-    private static func attempt(
-        _ lock: SharedFD, _ mode: FD.LockMode, _ turns: Int, _ files: VPSFiles
-    ) throws(CtrError) -> Bool {
-        for _ in 0..<turns {
-            if try Locks.attempt(lock, mode, of: files.name) { return true }
-            CurrentProcess.sleep(milliseconds: 10)
-        }
-        return false
     }
 }

@@ -5,6 +5,24 @@ internal import Model
 /// What a criu leaves that was killed while it wrote a VPS down: a packet filter that lets nothing through, and TCP connections
 /// that stand still. Its processes go on when it is gone.
 enum KilledDump {
+    /// Ends copies of itself that it had made to try out the kernel: they stand still for ever, and hold the locks that it held.
+    static func endForks(of files: VPSFiles) {
+        let log = "\(files.path)/log"
+        let all = ((try? open("/proc", [.directory]).entries()) ?? []).compactMap { Int32($0.name.description) }
+        let copies = Set(
+            all.filter { pid in
+                guard let words = try? ProcFiles.commandLine(of: pid) else { return false }
+                return words.contains("dump") && words.contains(log)
+            })
+        for pid in copies {
+            // Those of one that is alive are its own to end.
+            guard let handle = try? ProcessHandle(pid: pid), (try? ProcFiles.isStopped(pid)) == true,
+                let parent = try? ProcFiles.parent(of: pid), !copies.contains(parent)
+            else { continue }
+            try? handle.signal(Signal.kill)
+        }
+    }
+
     /// As far as it can be done. Where criu has ended by itself there is nothing to do.
     static func undo(_ state: VPSState) {
         try? GuestRules.unlock(state.pid)

@@ -94,10 +94,9 @@ public struct Suspend: Sendable {
         guard let running = try files.state() else { throw CtrError(.failed, "VPS \(name): has just ended") }
         var plan = try SuspendPlan(running, verb)
         guard let inside else {
+            let holder = InsideLock.holder(files, state)
             throw CtrError(
-                .busy,
-                "\(verb) \(name): ctr exec, enter or cp is at work in it (end it first, or try again when it has ended)"
-            )
+                .busy, "\(verb) \(name): \(holder) is at work in it (end it first, or try again when it has ended)")
         }
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
@@ -220,6 +219,7 @@ public struct Suspend: Sendable {
                     if onDisk { try SpaceReserve.keep("\(verb) \(name)", half: true, files.host) }
                 })
         } catch {
+            KilledDump.endForks(of: files)
             CheckpointScript.cancel(in: state)
             let reason = CheckpointStep.takeFailure(state)
             // criu may have been killed between the rename and the end of the processes: those that run count.

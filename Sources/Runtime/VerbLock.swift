@@ -19,8 +19,11 @@ final class VerbLock {
         var hasEnded = false
         while true {
             if let lock = try attempt(files) { return lock }
-            // By no verb, if it is what a killed resume has left.
-            if !hasEnded, moment.hasPassed { hasEnded = try HalfResumed(files: files).endIfCutOff() }
+            // By no verb, if it is what a killed criu has left.
+            if !hasEnded, moment.hasPassed {
+                hasEnded = true
+                if try !HalfResumed(files: files).endIfCutOff() { KilledDump.endForks(of: files) }
+            }
             if deadline.hasPassed {
                 throw CtrError(.busy, "VPS \(files.name): \(try holder(files)), try again")
             }

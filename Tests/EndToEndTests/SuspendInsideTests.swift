@@ -47,12 +47,16 @@ struct SuspendInsideTests {
             let n = try held(f)
             let suspend = try standing(f, "suspend", "--keep-running", n)
             let late = try f.start("exec", n, "--", "cat", "/held")
-            try late.wait().fails(125, words: "exec \(n)", "being written down", "try again")
+            try late.wait().fails(125, words: "VPS \(n)", "being written down", "try again")
             let exec = try f.start("exec", n, "--", "cat", "/held")
+            let givenUp = try f.start("exec", n, "--", "touch", "/given")
             usleep(300_000)
+            try givenUp.signal(SIGTERM)
+            _ = try givenUp.wait()
             try f.write("go", "")
             try suspend.wait().succeeds()
             #expect(try exec.wait().succeeds().line == "held")
+            try f.ctr("exec", n, "--", "test", "!", "-e", "/given").succeeds()
         }
     }
 
@@ -79,12 +83,30 @@ struct SuspendInsideTests {
             let n = try f.counter("--disk", "none", "--net", "none")
             let copy = try f.startScript("(sleep 4; tar -c config.json) | $CTR cp - \(n):/root")
             usleep(500_000)
-            try f.ctr("suspend", n).fails(75, words: "suspend \(n)", "ctr exec, enter or cp is at work in it")
+            try f.ctr("suspend", n).fails(75, words: "suspend \(n)", "cp - \(n):/root' (process", "is at work in it")
             try copy.wait().succeeds()
             let short = try f.start("exec", n, "--", "sleep", "0.6")
             usleep(200_000)
             try f.ctr("suspend", n).succeeds()
             try short.wait().succeeds()
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+        }
+    }
+
+    /// criu tries the kernel out with copies of itself that stop. Where it is killed over that they have its locks.
+    @Test func copiesOfAKilledOne() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "none", "--net", "none")
+            let copy = """
+                (exec 8<root/vps/\(n) 9>>state/\(n)/inside; flock 8; flock 9
+                setsid bash -c 'kill -STOP $$; :' dump "$CTR_ROOT/vps/\(n)/log" </dev/null >/dev/null 2>&1 &)
+                until grep -q '^State:.T' /proc/$(pgrep -f "dump $CTR_ROOT/vps/\(n)/log")/status; do sleep 0.1; done
+                """
+            try f.sh(copy).succeeds()
+            try f.ctr("exec", n, "--", "true").succeeds()
+            try f.sh(copy).succeeds()
+            try f.ctr("suspend", n).succeeds()
             try f.ctr("resume", n).succeeds()
             try f.goesOn(n)
         }
