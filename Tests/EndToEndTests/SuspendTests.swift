@@ -548,7 +548,9 @@ struct SuspendServerTests {
                 try f.ctr("suspend", vps.name, timeout: 60).succeeds()
                 #expect(until(10) { f.processes() == [] })
                 try f.ctr("resume", vps.name, timeout: 60).succeeds()
-                let whole = try vps.sh("systemctl is-system-running; systemctl --no-legend --failed")
+                let whole = try vps.sh(
+                    "systemctl is-system-running; systemctl --no-legend --failed; systemctl -q is-failed tick.service && systemctl status --no-pager tick.service >&2"
+                )
                 #expect(whole.out == "running\n", "\(whole.both)")
                 #expect(
                     try vps.sh("systemctl show -P MainPID ssh dbus systemd-journald systemd-logind holder").out == pids)
