@@ -18,7 +18,8 @@ OPTIONS = ["-v3", "--manage-cgroups=soft", "--file-locks", "--link-remap", "--tc
 
 
 class Suspend:
-    """A step of a Bench. criu alone dumps the same program outside of any VPS, with the options that ctr gives it."""
+    """A step of a Bench. criu alone dumps the same program outside of any VPS, with the options that
+    ctr gives it but --cgroup-yard: by itself it mounts the hierarchies."""
 
     def __init__(self, bench):
         self.bench = bench

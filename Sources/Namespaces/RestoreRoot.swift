@@ -34,7 +34,6 @@ public struct RestoreRoot {
     public var disk: SharedFD?
     /// Paths of the host that are needed meanwhile, which the yard must not cover.
     public var needed: [String]
-
     /// cgroup hierarchies by the names that they are to have, and where they are mounted.
     public var hierarchies: [String: String] = [:]
 

@@ -26,12 +26,20 @@ struct HalfResumed {
 
     /// Ends them. They are copies of criu, and bear its command line.
     func end() {
-        let log = "\(files.path)/log"
-        for entry in (try? open("/proc", [.directory]).entries()) ?? [] {
+        for criu in files.processesOfCRIU("restore") { try? criu.handle.signal(Signal.kill) }
+    }
+}
+
+extension VPSFiles {
+    /// Every criu that is at work on this VPS, and every copy of itself that it has made.
+    func processesOfCRIU(_ verb: String) -> [SharedProcess] {
+        let log = "\(path)/log"
+        return ((try? open("/proc", [.directory]).entries()) ?? []).compactMap { entry in
+            // Held before it is looked at, so that it can't be another's number by then.
             guard let pid = Int32(entry.name.description), let handle = try? ProcessHandle(pid: pid),
-                let words = try? ProcFiles.commandLine(of: pid), words.contains("restore"), words.contains(log)
-            else { continue }
-            try? handle.signal(Signal.kill)
+                let words = try? ProcFiles.commandLine(of: pid), words.contains(verb), words.contains(log)
+            else { return nil }
+            return SharedProcess(handle)
         }
     }
 }

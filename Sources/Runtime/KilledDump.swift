@@ -7,19 +7,12 @@ internal import Model
 enum KilledDump {
     /// Ends copies of itself that it had made to try out the kernel: they stand still for ever, and hold the locks that it held.
     static func endForks(of files: VPSFiles) {
-        let log = "\(files.path)/log"
-        let all = ((try? open("/proc", [.directory]).entries()) ?? []).compactMap { Int32($0.name.description) }
-        let copies = Set(
-            all.filter { pid in
-                guard let words = try? ProcFiles.commandLine(of: pid) else { return false }
-                return words.contains("dump") && words.contains(log)
-            })
-        for pid in copies {
+        let copies = files.processesOfCRIU("dump")
+        let pids = Set(copies.map { $0.handle.pid })
+        for copy in copies where (try? ProcFiles.isStopped(copy.handle.pid)) == true {
             // Those of one that is alive are its own to end.
-            guard let handle = try? ProcessHandle(pid: pid), (try? ProcFiles.isStopped(pid)) == true,
-                let parent = try? ProcFiles.parent(of: pid), !copies.contains(parent)
-            else { continue }
-            try? handle.signal(Signal.kill)
+            guard let parent = try? ProcFiles.parent(of: copy.handle.pid), !pids.contains(parent) else { continue }
+            try? copy.handle.signal(Signal.kill)
         }
     }
 

@@ -92,6 +92,7 @@ public struct Suspend: Sendable {
         let inside = try InsideLock.keepOut(files, state)
         defer { withExtendedLifetime(inside) {} }
         guard let running = try files.state() else { throw CtrError(.failed, "VPS \(name): has just ended") }
+        // First, since it names the process inside that is in the way.
         var plan = try SuspendPlan(running, verb)
         guard let inside else {
             let holder = InsideLock.holder(files, state)

@@ -9,7 +9,8 @@ struct ExecCommand: Verb {
         usage: "ctr exec NAME [-t] [-u USER] [-w DIR] [-e K=V] [--offline] [--] CMD ...",
         discussion: """
             The command has the VPS's namespaces, limits, capabilities and system call filter. Options stand before \
-            or after NAME; the -- is needed only where CMD begins with a dash.
+            or after NAME; the -- is needed only where CMD begins with a dash. While the VPS's memory is being written down \
+            (suspend, hibernate, snapshot create --memory) it waits, ten seconds at most.
 
             --offline is for a VPS that is stopped: the command runs on its disk, alone, with its limits, and the VPS \
             is stopped again afterwards.
