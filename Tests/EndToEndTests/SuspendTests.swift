@@ -534,8 +534,9 @@ struct SuspendServerTests {
                 sleep 1000
                 END
                 systemd-run -q --unit holder bash /root/holder
+                # Without a limit: the sixth start within ten seconds would be refused, suspended or not.
                 systemd-run -q --unit tick --on-active=1 --on-unit-active=1 --timer-property=AccuracySec=100ms \
-                    sh -c 'echo tick >> /root/ticks'
+                    -p StartLimitIntervalSec=0 sh -c 'echo tick >> /root/ticks'
                 logger -t before suspended
                 for i in $(seq 100); do [ -s /root/ticks ] && [ ! -e /root/deleted ] && break; sleep 0.1; done
                 sleep 1
@@ -548,9 +549,7 @@ struct SuspendServerTests {
                 try f.ctr("suspend", vps.name, timeout: 60).succeeds()
                 #expect(until(10) { f.processes() == [] })
                 try f.ctr("resume", vps.name, timeout: 60).succeeds()
-                let whole = try vps.sh(
-                    "systemctl is-system-running; systemctl --no-legend --failed; systemctl -q is-failed tick.service && systemctl status --no-pager tick.service >&2"
-                )
+                let whole = try vps.sh("systemctl is-system-running; systemctl --no-legend --failed")
                 #expect(whole.out == "running\n", "\(whole.both)")
                 #expect(
                     try vps.sh("systemctl show -P MainPID ssh dbus systemd-journald systemd-logind holder").out == pids)
