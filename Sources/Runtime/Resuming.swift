@@ -124,7 +124,8 @@ struct Resuming {
         }
         // To whoever asked for it inside.
         HostPath.answer("resumed", to: running.state)
-        files.dropStale(in: place.directory)
+        // What it was made of is removed when its caller has heard: see ``WatchedVPS/dropUsedCheckpoint()``.
+        files.dropStale(in: place.directory, keepUsed: true)
         return watched
     }
 

@@ -79,6 +79,8 @@ public struct Suspend: Sendable {
     func checkpoint(
         _ files: VPSFiles, _ lock: VerbLock, on host: Host, progress: @escaping (WorkEvent) -> Void = { _ in }
     ) throws(CtrError) -> SuspendRecord {
+        // It answers beside what follows.
+        let search = Result { () throws(CtrError) in try CRIU.search(Settings.load().criu) }
         let target = try RunningTarget.find(name, on: host)
         if let only, only != GuestRun(target.process.state) {
             throw CtrError(.failed, "\(verb) \(name): the run that asked for it has ended")
@@ -88,7 +90,7 @@ public struct Suspend: Sendable {
         try refuse(target)
         try target.adoptIfOrphaned()
         DiskMark.remove(in: lock.directory)
-        let search = try CRIU.search(Settings.load().criu)
+        let asked = try search.get()
         let inside = try InsideLock.keepOut(files, state)
         defer { withExtendedLifetime(inside) {} }
         guard let running = try files.state() else { throw CtrError(.failed, "VPS \(name): has just ended") }
@@ -102,8 +104,8 @@ public struct Suspend: Sendable {
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
         Ending(files: files).countTraffic(target.config)
-        let memory = try CheckpointRoom(running).memory ?? 0
-        let criu = try search.result()
+        let memory = plan.room.memory ?? 0
+        let criu = try asked.result()
         plan.record.criu = criu.version
         try dump(plan, files, lock, state, inside, criu) { progress(.progress(done: $0, total: max($0, memory))) }
         return plan.record
@@ -132,13 +134,12 @@ public struct Suspend: Sendable {
     /// The directory of the checkpoint, without anything.
     private func makePlace(_ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock) throws(CtrError) -> SharedFD {
         var parent = lock.directory
-        let room = try files.state().map { (running) throws(CtrError) in try CheckpointRoom(running) }
         // A thin disk takes of the host's what is written to it.
-        try room?.checkHost(verb, files.host)
+        try plan.room.checkHost(verb, files.host)
         if onDisk {
             parent = try files.diskTop(in: lock.directory)
             CheckpointFiles.sweep(disk: parent)
-            try room?.checkDisk(parent)
+            try plan.room.checkDisk(parent)
             try VPSFiles.write(
                 plan.record, CheckpointFiles.hibernating, in: lock.directory, of: name, durable: false)
         }
@@ -254,7 +255,8 @@ extension VPSFiles {
     }
 
     /// A VPS that runs has no checkpoint: one that is there was committed, and then its processes were not ended.
-    func dropStale(in directory: SharedFD) {
+    /// - Parameter keepUsed: what its processes were made of stays, for whoever answers first.
+    func dropStale(in directory: SharedFD, keepUsed: Bool = false) {
         if (try? hasCheckpoint()) == true { try? useCheckpoint(in: directory) }
         // Before these names, by which it is known that there is something.
         let marks = [CheckpointFiles.hibernating, CheckpointFiles.awoken]
@@ -262,7 +264,9 @@ extension VPSFiles {
             CheckpointFiles.sweep(disk: top)
         }
         KeptRemaps.sweep(self, in: directory)
-        for name in CheckpointFiles.leftovers { SlowRemoval.remove(checkpoint: name, in: directory) }
+        for name in CheckpointFiles.leftovers where !keepUsed || name != CheckpointFiles.used {
+            SlowRemoval.remove(checkpoint: name, in: directory)
+        }
     }
 }
 

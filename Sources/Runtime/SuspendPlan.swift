@@ -11,6 +11,7 @@ struct SuspendPlan {
     private(set) var hierarchies: [String] = []
     /// Files that its processes watch.
     private(set) var watched: [String] = []
+    let room: CheckpointRoom
 
     private let pid: Int32
     private let verb: String
@@ -25,6 +26,7 @@ struct SuspendPlan {
         }
         pid = running.pid
         self.verb = verb
+        room = try CheckpointRoom(running)
         record = SuspendRecord(
             config: running.config, bootID: running.bootID, pid: running.pid, startTime: running.startTime,
             started: running.started, restarts: running.restarts, ready: running.ready, cgroup: cgroup.path)

@@ -26,6 +26,18 @@ enum FastPath {
             var command = DestroyCommand()
             (command.force, command.names) = (false, names)
             return command
+        case "suspend":
+            var command = SuspendCommand()
+            (command.keepRunning, command.compress, command.names) = (false, nil, names)
+            return command
+        case "hibernate":
+            var command = HibernateCommand()
+            command.names = names
+            return command
+        case "resume":
+            var command = ResumeCommand()
+            (command.discard, command.names) = (false, names)
+            return command
         default: return nil
         }
     }

@@ -57,7 +57,7 @@ enum Program {
         switch verb {
         case "run", "exec":
             if let invocation = FastPath.parse(verb, words, globals) { return invocation.execute() }
-        case "start", "stop", "kill", "destroy":
+        case "start", "stop", "kill", "destroy", "suspend", "hibernate", "resume":
             if let command = FastPath.named(verb, words) { return Parsing.execute(command, globals) }
         case "supervise" where words.isEmpty:
             return SuperviseMain.main(on: try globals.host())
