@@ -12,7 +12,7 @@ fi
 cache=$PWD/.cache/peers
 work=$PWD/bench/.work
 mkdir -p "$work"
-for program in floor start io attach stream; do
+for program in floor start io attach stream criu; do
     gcc -O2 -Wall -Wextra -Werror -static -s -o "$work/$program" "bench/$program.c"
 done
 if ! bench/peers.sh "$cache"; then

@@ -53,6 +53,7 @@ public struct CRIU: Sendable {
         public let path: String
         private var tool: ToolProcess?
         private let answer: SharedFD
+        private var found: CRIU?
 
         fileprivate init(_ command: [String], _ path: String) throws(SysError) {
             // The pipe's writing end is dropped here: the program alone holds it.
@@ -62,9 +63,10 @@ public struct CRIU: Sendable {
                 command[0], Array(command.dropFirst()) + ["--version"], stdout: .file(pipe.writing), stderr: .null)
         }
 
-        /// Waits for the answer; to be called once.
+        /// Waits for the answer.
         /// - Throws: `unavailable` where it is too old.
         public func result() throws(CtrError) -> CRIU {
+            if let found { return found }
             let answer = answer
             var text = ""
             do throws(SysError) {
@@ -81,7 +83,9 @@ public struct CRIU: Sendable {
                     .unavailable,
                     "criu: \(path.escaped) is version \(version.escaped), 4.2 or later is needed \(advice)")
             }
-            return CRIU(command: command, path: path, version: version)
+            let criu = CRIU(command: command, path: path, version: version)
+            found = criu
+            return criu
         }
     }
 

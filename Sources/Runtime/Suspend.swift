@@ -105,9 +105,7 @@ public struct Suspend: Sendable {
         plan.record.snapshot = snapshot
         Ending(files: files).countTraffic(target.config)
         let memory = plan.room.memory ?? 0
-        let criu = try asked.result()
-        plan.record.criu = criu.version
-        try dump(plan, files, lock, state, inside, criu) { progress(.progress(done: $0, total: max($0, memory))) }
+        try dump(plan, files, lock, state, inside, asked) { progress(.progress(done: $0, total: max($0, memory))) }
         return plan.record
     }
 
@@ -154,10 +152,9 @@ public struct Suspend: Sendable {
 
     /// All that is written before the VPS stands still.
     private func prepare(
-        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD
-    ) throws(CtrError) -> DumpOptions {
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ asked: CRIU.Search
+    ) throws(CtrError) -> (DumpOptions, CRIU) {
         let unfinished = try makePlace(plan, files, lock)
-        try VPSFiles.write(plan.record, CheckpointFiles.record, in: unfinished, of: name, durable: false)
         let images = try describing("checkpoint of VPS \(name)") { () throws(SysError) in
             SharedFD(try unfinished.fd.open(CheckpointFiles.images, [.directory, .noFollow]))
         }
@@ -170,7 +167,11 @@ public struct Suspend: Sendable {
         try GuestRules.save(plan.record, in: unfinished, of: name)
         options.script = try CheckpointScript.write(files, in: state)
         options.cgroups = try CgroupYard.make(files, in: state)
-        return options
+        let criu = try asked.result()
+        var record = plan.record
+        record.criu = criu.version
+        try VPSFiles.write(record, CheckpointFiles.record, in: unfinished, of: name, durable: false)
+        return (options, criu)
     }
 
     /// Of a VPS that runs on nothing is left.
@@ -181,11 +182,11 @@ public struct Suspend: Sendable {
 
     /// A server at work has at some instants a connection that it has not accepted, with which it can't be written down.
     private func dump(
-        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ inside: SharedFD, _ criu: CRIU,
-        progress: @escaping (Int64) -> Void
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ inside: SharedFD,
+        _ asked: CRIU.Search, progress: @escaping (Int64) -> Void
     ) throws(CtrError) {
         for attempt in 1... {
-            do throws(CtrError) { return try dumpOnce(plan, files, lock, state, inside, criu, progress) } catch {
+            do throws(CtrError) { return try dumpOnce(plan, files, lock, state, inside, asked, progress) } catch {
                 if attempt == attempts || !CRIULog.isPassing(error) { throw error }
             }
             // Not evenly: connections that come evenly would meet each attempt.
@@ -194,8 +195,8 @@ public struct Suspend: Sendable {
     }
 
     private func dumpOnce(
-        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ inside: SharedFD, _ criu: CRIU,
-        _ progress: @escaping (Int64) -> Void
+        _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ inside: SharedFD,
+        _ asked: CRIU.Search, _ progress: @escaping (Int64) -> Void
     ) throws(CtrError) {
         // By now its process may be another's.
         guard let running = try RunningInit.find(files), running.state.pid == plan.record.pid,
@@ -204,7 +205,8 @@ public struct Suspend: Sendable {
         files.undoDump(running.state, in: lock.directory)
         files.sweepCheckpoints(in: lock.directory)
         var options: DumpOptions
-        do throws(CtrError) { options = try prepare(plan, files, lock, state) } catch {
+        let criu: CRIU
+        do throws(CtrError) { (options, criu) = try prepare(plan, files, lock, state, asked) } catch {
             CheckpointScript.cancel(in: state)
             sweep(files, lock)
             throw error

@@ -97,6 +97,27 @@ import Testing
         return [[option.long, value], ["\(option.long)=\(value)"]] + (option.short.map { [[$0, value]] } ?? [])
     }
 
+    /// Every value of a command, whichever way it was read: `_names` is its property wrapper's.
+    private func values(_ verb: any Verb) -> [String: String] {
+        Dictionary(
+            uniqueKeysWithValues: Mirror(reflecting: verb).children.compactMap { child in
+                guard let label = child.label, label != "_global" else { return nil }
+                // What a wrapper holds before it is read is no value.
+                let text = String(describing: child.value)
+                return (label, text.contains("definition") ? "unset" : text)
+            })
+    }
+
+    @Test(arguments: ["start", "stop", "kill", "destroy", "suspend", "hibernate", "resume"])
+    func namesAlone(verb: String) throws {
+        let fast = try #require(FastPath.named(verb, ["web", "db"]), "not fast")
+        let command = try #require(Ctr.verb(verb))
+        let slow = try #require(try Parsing.parse(command, ["web", "db"]))
+        #expect(values(fast) == values(slow))
+        #expect(!values(fast).values.contains("unset"), "\(values(fast))")
+        #expect(FastPath.named(verb, []) == nil && FastPath.named(verb, ["web", "--help"]) == nil)
+    }
+
     @Test func everyOptionOfRunInEveryForm() throws {
         let bare = try expectSame("run", ["web"])
         for option in OptionTable.run.options {
