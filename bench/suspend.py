@@ -63,10 +63,11 @@ class Suspend:
             "Suspend: criu alone dumps and restores one process of the host without any namespace, ctr a whole VPS (its init "
             "too, in all namespaces, with a user namespace); runc a container of the program without a user namespace, in "
             "which it can't restore what it wrote. ctr's checkpoint is synced and summed up, and held against its sums at a "
-            "resume; those of the others are not.")
+            "resume; those of the others are not. criu within ctr is measured from its execve to its end: ctr's steps, which "
+            "sum up and sync the checkpoint, are called by criu and are in its time.")
         for verb, alone in (("suspend", "criu dump, synced"), ("resume", "criu restore")):
             for index, size in enumerate(SIZES):
-                self.goal(f"{verb} of {size} MB / criu alone, on the same tree", shown[f"ctr {verb}"][index] / shown[self.share(verb)][index])
+                self.goal(f"{verb} of {size} MB / criu within it, with ctr's steps", shown[f"ctr {verb}"][index] / shown[self.share(verb)][index])
             self.goal(f"{verb} of {SIZES[-1]} MB / criu alone, of a bare process", shown[f"ctr {verb}"][-1] / shown[alone][-1])
 
     def goal(self, what, ratio):
@@ -118,7 +119,7 @@ class Suspend:
 
     @staticmethod
     def share(verb):
-        return f"criu alone, within ctr {verb}"
+        return f"criu within ctr {verb}, ctr's steps in it"
 
     def within(self, verb, what):
         """A verb, and criu's part of it on the same tree, from its execve to its end; ctr's steps within are in it."""
@@ -135,7 +136,6 @@ class Suspend:
             time.sleep(0.001)
         else:
             raise RuntimeError(f"ctr {verb}: criu was not watched")
-        # The last, where it was tried again.
         last = words.split("\n")[-2].split()
         if last[0] != what:
             raise RuntimeError(f"ctr {verb}: criu was asked for {last[0]}")

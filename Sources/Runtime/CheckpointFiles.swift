@@ -41,6 +41,9 @@ enum CheckpointFiles {
     static let unfinished = "checkpoint.new"
     /// One whose processes run again.
     static let used = "checkpoint.used"
+    /// One of which nothing is needed any more, whoever removes it, and with whatever lock: no checkpoint gets this name to
+    /// lose it again.
+    static let aside = "checkpoint.removed"
     /// Of `suspend --keep-running`.
     static let kept = "checkpoint.kept"
     /// `vps.json` of a checkpoint that is in the VPS's image: see ``CheckpointPlace``.
@@ -51,7 +54,7 @@ enum CheckpointFiles {
     static let forms = [(name, used), (hibernated, awoken)]
     static let leftovers = [unfinished, used, hibernating, awoken, PackedCheckpoint.unpacked]
     /// Those that hold memory in the VPS's directory.
-    static let large = [unfinished, used, PackedCheckpoint.unpacked]
+    static let large = [unfinished, used, PackedCheckpoint.unpacked, aside]
     static let images = "images"
     static let record = "vps.json"
     static let devices = "dev.tar"
@@ -107,8 +110,21 @@ extension VPSFiles {
 
     /// Removes what is left of checkpoints that are none: half written, or used.
     func sweepCheckpoints(in directory: SharedFD) {
-        for name in CheckpointFiles.leftovers { try? directory.fd.removeTree(name) }
+        for name in CheckpointFiles.leftovers + [CheckpointFiles.aside] { try? directory.fd.removeTree(name) }
     }
+}
+
+extension CheckpointFiles {
+    /// Of a VPS that has been resumed, with its lock held: what is large of the checkpoint gets another name, so that whoever
+    /// waits for the resume need not wait for its removal.
+    static func putAside(in directory: SharedFD) {
+        removeAside(in: directory)
+        for name in [PackedCheckpoint.unpacked, used] {
+            if (try? directory.fd.rename(name, to: directory.fd, aside, replace: false)) != nil { return }
+        }
+    }
+
+    static func removeAside(in directory: SharedFD) { SlowRemoval.remove(checkpoint: aside, in: directory) }
 }
 
 extension SuspendRecord {

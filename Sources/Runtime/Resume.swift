@@ -146,16 +146,11 @@ public struct Resume: Codable, Sendable {
     func begin(on host: Host) throws(CtrError) -> WatchedVPS {
         let files = try VPSFiles(name, host: host)
         let lock = try HandedVerbLock(files)
-        var (isTouched, isResumed) = (false, false)
-        defer { if !isResumed { lock.release() } }
+        defer { lock.release() }
         try LostVPS.refuse(files)
         let place = try VPSPlace.reopen(files)
-        do throws(CtrError) {
-            var watched = try Resuming.attempt(place, lock, &isTouched)
-            watched.resumeLock = lock
-            isResumed = true
-            return watched
-        } catch {
+        var isTouched = false
+        do throws(CtrError) { return try Resuming.attempt(place, lock, &isTouched) } catch {
             try? Recovery(host: host).settleStopped(files)
             if isTouched { Resuming.markDisk(files, in: place.directory) }
             SlowRemoval.remove(checkpoint: PackedCheckpoint.unpacked, in: place.directory)

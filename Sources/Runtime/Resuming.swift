@@ -124,8 +124,8 @@ struct Resuming {
         }
         // To whoever asked for it inside.
         HostPath.answer("resumed", to: running.state)
-        // What it was made of is removed when its caller has heard: see ``WatchedVPS/dropUsedCheckpoint()``.
-        files.dropStale(in: place.directory, keepUsed: true)
+        CheckpointFiles.putAside(in: place.directory)
+        files.dropStale(in: place.directory)
         return watched
     }
 

@@ -16,7 +16,7 @@ public enum SuperviseMain {
                     Signal.user2,
                 ])
             }
-            var watched: WatchedVPS
+            let watched: WatchedVPS
             do throws(CtrError) {
                 let request = try SupervisorRequest.read()
                 try describing("session of the supervisor") { () throws(SysError) in
@@ -29,8 +29,8 @@ public enum SuperviseMain {
                 throw error
             }
             try SupervisorReply.done(watched.config.name).send()
-            // The kernel takes some milliseconds for it.
-            watched.dropUsedCheckpoint()
+            // What it was made of: the kernel takes some milliseconds for it.
+            if case .restored = watched.process { CheckpointFiles.removeAside(in: watched.place.directory) }
             try DetachedSupervisor(watched, signals: signals).run()
             return 0
         } catch {
@@ -89,8 +89,6 @@ struct WatchedVPS {
     var asks: SharedFD?
     /// Held so that the template can't be removed.
     let template: SealedTemplate?
-    /// Of one that was resumed, as long as it has what it was made of: no other verb begins before that is removed.
-    var resumeLock: HandedVerbLock?
 
     /// - Parameter hub: that of its run before, to which clients may be attached.
     init(_ vps: RunningVPS, output: VPSOutput, hub: ConsoleHub?) throws(CtrError) {
@@ -140,13 +138,6 @@ struct WatchedVPS {
                 try hub.attach(output.pipe)
             }
         }
-    }
-
-    /// Removes what it was made of, if it was resumed.
-    mutating func dropUsedCheckpoint() {
-        guard let lock = resumeLock.take() else { return }
-        SlowRemoval.remove(checkpoint: CheckpointFiles.used, in: place.directory)
-        lock.release()
     }
 
     /// A kept VPS whose supervisor was killed. Its terminal's master died with that one; a pipe lives on in the VPS.

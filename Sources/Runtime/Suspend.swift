@@ -103,6 +103,7 @@ public struct Suspend: Sendable {
         }
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
+        if onDisk { plan.record.criu = try asked.result().version }
         Ending(files: files).countTraffic(target.config)
         let memory = plan.room.memory ?? 0
         try dump(plan, files, lock, state, inside, asked) { progress(.progress(done: $0, total: max($0, memory))) }
@@ -185,12 +186,14 @@ public struct Suspend: Sendable {
         _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ inside: SharedFD,
         _ asked: CRIU.Search, progress: @escaping (Int64) -> Void
     ) throws(CtrError) {
+        var plan = plan
         for attempt in 1... {
             do throws(CtrError) { return try dumpOnce(plan, files, lock, state, inside, asked, progress) } catch {
                 if attempt == attempts || !CRIULog.isPassing(error) { throw error }
             }
             // Not evenly: connections that come evenly would meet each attempt.
             CurrentProcess.sleep(microseconds: 30_000 + Int(Timestamp.monotonic() / 1000 % 50_000))
+            plan.room = try CheckpointRoom(plan.room.running)
         }
     }
 
@@ -257,8 +260,7 @@ extension VPSFiles {
     }
 
     /// A VPS that runs has no checkpoint: one that is there was committed, and then its processes were not ended.
-    /// - Parameter keepUsed: what its processes were made of stays, for whoever answers first.
-    func dropStale(in directory: SharedFD, keepUsed: Bool = false) {
+    func dropStale(in directory: SharedFD) {
         if (try? hasCheckpoint()) == true { try? useCheckpoint(in: directory) }
         // Before these names, by which it is known that there is something.
         let marks = [CheckpointFiles.hibernating, CheckpointFiles.awoken]
@@ -266,9 +268,7 @@ extension VPSFiles {
             CheckpointFiles.sweep(disk: top)
         }
         KeptRemaps.sweep(self, in: directory)
-        for name in CheckpointFiles.leftovers where !keepUsed || name != CheckpointFiles.used {
-            SlowRemoval.remove(checkpoint: name, in: directory)
-        }
+        for name in CheckpointFiles.leftovers { SlowRemoval.remove(checkpoint: name, in: directory) }
     }
 }
 

@@ -11,7 +11,7 @@ struct SuspendPlan {
     private(set) var hierarchies: [String] = []
     /// Files that its processes watch.
     private(set) var watched: [String] = []
-    let room: CheckpointRoom
+    var room: CheckpointRoom
 
     private let pid: Int32
     private let verb: String

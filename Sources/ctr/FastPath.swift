@@ -1,4 +1,4 @@
-/// Reads the usual command lines of `run` and `exec` without ArgumentParser, which takes 2 ms for a verb of thirty
+/// Reads the usual command lines of `run`, `exec` and the verbs that a server lives by without ArgumentParser, which takes 2 ms for a verb of thirty
 /// options: as long as the rest of the start.
 ///
 /// It is strict. On whatever it does not know (an unknown option, a value that is missing or wrong, `--help`, short

@@ -138,4 +138,4 @@ import Testing
     }
 }
 
-private func aMoment() { until(1) { false } }
+private func aMoment() { until(3) { false } }

@@ -112,9 +112,10 @@ import Testing
             for options in [["--keep"], []] {
                 try f.start(f.program, ["run", "-d"] + options + ["--name", f.name(), "minimal", "sleep", "1000"])
                     .wait().succeeds()
-                let first = try f.initPid(f.name())
-                try ProcessHandle(pid: f.supervisorPid(f.name())).signal(Signal.kill)
+                let (first, supervisor) = (try f.initPid(f.name()), try f.supervisorPid(f.name()))
+                try ProcessHandle(pid: supervisor).signal(Signal.kill)
                 try? ProcessHandle(pid: first).signal(Signal.kill)
+                #expect(until(10) { !f.exists("/proc/\(supervisor)/ns/pid") })
                 try f.ctr("list").succeeds()
                 if !options.isEmpty {
                     #expect(try until(10) { try f.ctr("list").out.contains("stopped") })

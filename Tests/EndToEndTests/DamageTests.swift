@@ -192,7 +192,7 @@ import Testing
     @Test func anEphemeralOneWhoseStateIsLostGoesOn() throws {
         try Fixture.with { (f) throws in
             let n = f.name()
-            let run = try f.startScript("exec $CTR run --name \(n) minimal sleep 4")
+            let run = try f.startScript("exec $CTR run --name \(n) minimal sleep 12")
             #expect(until(10) { f.exists("state/\(n)/state.json") })
             try f.sh("rm -r state/\(n)").succeeds()
             try f.ctr("list").succeeds()

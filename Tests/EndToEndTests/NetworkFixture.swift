@@ -33,6 +33,8 @@ extension Fixture {
         V() ( p=$(pid "$1"); shift; exec nsenter -n -t "$p" "$@"; )
         ip link add up0 type veth peer name up1 netns $client
         # A router asks for no neighbour while it looks whether its link-local address is free, for two seconds or more.
+        # Whom it answers for, it answers for after a random delay of up to 0.8 s.
+        sysctl -qw net.ipv4.neigh.up0.proxy_delay=0 net.ipv6.neigh.up0.proxy_delay=0
         sysctl -qw net.ipv6.conf.up0.accept_dad=0; C sysctl -qw net.ipv6.conf.up1.accept_dad=0
         ip addr add 192.0.2.1/24 dev up0; ip -6 addr add 2001:db8::1/64 dev up0 nodad; ip link set up0 up
         C ip addr add 192.0.2.2/24 dev up1; C ip -6 addr add 2001:db8::2/64 dev up1 nodad

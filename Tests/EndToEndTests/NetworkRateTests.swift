@@ -45,7 +45,7 @@ import Testing
         try Fixture.with { (f) throws in
             try f.write("rate.py", Self.tool)
             var wrong: [String] = []
-            for _ in 1...2 {
+            for _ in 1...4 {
                 let run = try f.host(
                     """
                     "$CTR" run -d --name $N-in --net nat --rate-in 40M --publish 7101:7101 --publish 7101:7101/udp minimal sleep 600 >/dev/null || exit 1

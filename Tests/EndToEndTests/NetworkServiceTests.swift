@@ -148,8 +148,8 @@ import Testing
                     while d := c.recv(1 << 16): c.sendall(d)
                     os._exit(0)
                 s = socket.create_connection(("192.0.2.1", 7000)); data = os.urandom(1 << 14); heard = bytearray(); rounds = 0; lost = 0
-                s.settimeout(10)
-                u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(1)
+                s.settimeout(30)
+                u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10)
                 while not os.path.exists("enough"):
                     s.sendall(data); n = 0
                     while n < len(data):

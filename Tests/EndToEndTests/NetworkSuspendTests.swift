@@ -6,8 +6,8 @@ struct NetworkSuspendTests {
     private static let tools = """
         mkdir -m 700 other; cp -al root/templates other/
         O() { "$CTR" --root "$PWD/other" --state "$PWD/ostate" "$@"; }
-        serve() { "$CTR" exec $1 -- sh -c 'setsid sh -c "while :; do echo here | nc -l -p 80; done" </dev/null >/dev/null 2>&1 &'; }
-        ask() { for _ in 1 2 3 4 5 6 7 8 9; do C busybox nc -w 2 192.0.2.1 $1 </dev/null && return; sleep 0.2; done; echo "$1: nobody"; }
+        serve() { "$CTR" exec $1 -- sh -c 'setsid sh -c "while :; do echo here | nc -l -p 80; done" </dev/null >/dev/null 2>&1 & until netstat -lnt | grep -q ":80 "; do sleep 0.05; done'; }
+        ask() { for _ in $(seq 50); do C busybox nc -w 2 192.0.2.1 $1 </dev/null && return; sleep 0.2; done; echo "$1: nobody"; }
 
         """
 

@@ -217,8 +217,8 @@ import Testing
                     slow() { strace -qq -o /dev/null -e trace=sendto -e inject=sendto:delay_enter=40000 "$CTR" "$@" >/dev/null; }
                     there="--root $PWD/other --state $PWD/ostate"; ports() { nft list ruleset | grep -oE '(tcp|udp) . [0-9]+ ' | sort | uniq -c | sed 's/^ *//; s/ *$//'; }
                     "$CTR" run --net nat minimal true; O run --net nat minimal true
-                    slow run --net nat --publish 7070:80 minimal sleep 2 & one=$!
-                    slow $there run --net nat --publish 7070:80 minimal sleep 2 & two=$!
+                    slow run --net nat --publish 7070:80 minimal sleep 10 & one=$!
+                    slow $there run --net nat --publish 7070:80 minimal sleep 10 & two=$!
                     wait $one; a=$?; wait $two; echo "run $((a + $?))"
                     "$CTR" create $N-a --template minimal --net nat --publish 8081:80 --init 'sleep 600' >/dev/null && "$CTR" start $N-a >/dev/null || exit 1
                     O create $N-o --template minimal --net nat --publish 8082:80 --init 'sleep 600' >/dev/null && O start $N-o >/dev/null || exit 1

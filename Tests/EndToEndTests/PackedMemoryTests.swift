@@ -43,7 +43,7 @@ struct PackedMemoryTests {
     }
 
     private func fill(_ f: Fixture, _ n: String) throws {
-        try f.ctr("exec", n, "--", "sh", "-c", holder).succeeds()
+        try f.ctr("exec", n, "--", "sh", "-c", holder, timeout: 90).succeeds()
     }
 
     /// Who packs or unpacks ends zstd with it, which would fill the disk with nobody looking, and the next verb removes what
@@ -58,15 +58,14 @@ struct PackedMemoryTests {
                 .line
             _ = try run.wait()
             #expect(
-                until(5) {
+                until(20) {
                     !f.exists("/proc/\(zstd)") || (try? f.text("/proc/\(zstd)/stat").contains(") Z")) == true
                 })
             if f.exists("/proc/\(zstd)") { kill(try #require(Int32(zstd)), SIGKILL) }
-            #expect(try f.state(n) == "suspended")
-            #expect(try names(f, n) == ["checkpoint"])
+            #expect(try until(20) { try f.state(n) == "suspended" && names(f, n) == ["checkpoint"] })
             try f.ctr("resume", n).succeeds()
             try f.goesOn(n)
-            #expect(try names(f, n) == [])
+            #expect(try until(20) { try names(f, n) == [] })
         }
     }
 

@@ -128,7 +128,7 @@ import Testing
             try destroy.wait().succeeds()
             try f.ctr("kill", names[0]).succeeds()
             for start in starts { try start.wait().fails(1) }
-            #expect(f.processes().isEmpty, "\(f.processes().map { f.commandLine($0) })")
+            #expect(until(10) { f.processes().isEmpty }, "\(f.processes().map { f.commandLine($0) })")
             #expect(try f.state(names[0]) == "stopped")
         }
     }

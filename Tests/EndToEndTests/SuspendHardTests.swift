@@ -19,9 +19,9 @@ struct SuspendHardTests {
     }
 
     /// Starts it inside, and waits until it is as far as its word says.
-    private func begin(_ f: Fixture, _ n: String, _ words: String, seconds: Int = 20) throws {
-        try f.ctr("exec", n, "--", "sh", "-c", "setsid /hard \(words) </dev/null >/out 2>&1 &").succeeds()
-        #expect(try until(seconds) { try f.ctr("exec", n, "--", "cat", "/out").out.contains("ready") }, "\(words)")
+    private func begin(_ f: Fixture, _ n: String, _ words: String, to out: String = "/out", seconds: Int = 20) throws {
+        try f.ctr("exec", n, "--", "sh", "-c", "setsid /hard \(words) </dev/null >\(out) 2>&1 &").succeeds()
+        #expect(try until(seconds) { try f.ctr("exec", n, "--", "cat", out).out.contains("ready") }, "\(words)")
     }
 
     private func value(_ f: Fixture, _ n: String, _ names: String...) throws -> Int? {
@@ -81,7 +81,7 @@ struct SuspendHardTests {
             // All but 1 MiB.
             try begin(f, n, "fill /sys/fs/cgroup 100")
             let used = try #require(try value(f, n, "memory.usage_in_bytes", "memory.current"))
-            try begin(f, n, "fill x \((31 << 20) - used)")
+            try begin(f, n, "fill x \((31 << 20) - used)", to: "/out2")
             for _ in 1...2 {
                 try f.ctr("suspend", n).succeeds()
                 try f.ctr("resume", n).succeeds()
@@ -146,7 +146,7 @@ struct SuspendHardTests {
                 try f.ctr("suspend", n).succeeds()
                 try f.ctr("resume", n).succeeds()
             }
-            try begin(f, n, "pending 1000000000 0")
+            try begin(f, n, "pending 1000000000 0", to: "/out2")
             try f.ctr("suspend", n).fails(1, words: "no process has accepted yet", "hard", "it runs on")
             #expect(try f.state(n) == "running" && !f.exists("root/vps/\(n)/checkpoint.new"))
         }
@@ -202,7 +202,7 @@ struct SuspendHardTests {
                 """
                 mkdir -p /root/d/x; cd /root/d; echo linked > one; ln one two; echo ghost > gone; echo deep > x/y
                 setsid sh -c 'exec 5<one 6<gone 7<x/y; rm -r one gone x; while ! [ -e /go ]; do sleep 0.1; done; cat <&5; cat <&6; cat <&7' </dev/null >/root/read 2>&1 &
-                sleep 0.3
+                while [ -e x ]; do sleep 0.05; done
                 """
             ).succeeds()
             try f.ctr("suspend", n).succeeds()
@@ -223,14 +223,14 @@ struct SuspendHardTests {
             // Given up, it leaves nothing in the guest either.
             try f.ctr(
                 "exec", n, "--", "sh", "-c",
-                "cd /root/d; ln two three; setsid sh -c 'exec 5<two; rm two; exec sleep 1000' </dev/null >/dev/null 2>&1 & sleep 0.3"
+                "cd /root/d; ln two three; setsid sh -c 'exec 5<two; rm two; exec sleep 1000' </dev/null >/dev/null 2>&1 & while [ -e two ]; do sleep 0.05; done"
             ).succeeds()
             try f.ctr("suspend", n).succeeds()
             try f.ctr("resume", "--discard", n).succeeds()
             try f.ctr("start", n).succeeds()
             #expect(try f.ctr("exec", n, "--", "find", "/root/d").lines.sorted() == ["/root/d", "/root/d/three"])
             let hold =
-                "cd /root/d; ln three four; setsid sh -c 'exec 5<three; rm three; exec sleep 1000' </dev/null >/dev/null 2>&1 & sleep 0.3"
+                "cd /root/d; ln three four; setsid sh -c 'exec 5<three; rm three; exec sleep 1000' </dev/null >/dev/null 2>&1 & while [ -e three ]; do sleep 0.05; done"
             try f.ctr("exec", n, "--", "sh", "-c", hold).succeeds()
             if disk == "none" {
                 // What can't be read any more can be given up, too.

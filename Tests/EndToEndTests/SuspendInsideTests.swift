@@ -9,7 +9,7 @@ struct SuspendInsideTests {
         let n = try f.counter("--disk", "none", "--net", "none")
         try f.ctr(
             "exec", n, "--", "sh", "-c",
-            "echo held > /held; setsid sh -c 'exec 5</held; sleep 1000' </dev/null >/dev/null 2>&1 & sleep 0.5"
+            "echo held > /held; setsid sh -c 'exec 5</held; : > /open; sleep 1000' </dev/null >/dev/null 2>&1 & until [ -e /open ]; do sleep 0.05; done"
         ).succeeds()
         try f.wrapCRIU(atTheEnd: "touch \(f.path)/stands; until [ -e \(f.path)/go ]; do sleep 0.05; done", step: step)
         return n
@@ -81,12 +81,14 @@ struct SuspendInsideTests {
     @Test func whoeverIsInside() throws {
         try Fixture.withServers { (f) throws in
             let n = try f.counter("--disk", "none", "--net", "none")
-            let copy = try f.startScript("(sleep 4; tar -c config.json) | $CTR cp - \(n):/root")
-            usleep(500_000)
+            let copy = try f.startScript(
+                "(until [ -e gate ]; do sleep 0.05; done; tar -c config.json) | $CTR cp - \(n):/root")
+            #expect(until(20) { (try? f.sh("flock -n state/\(n)/inside true").status) == 1 })
             try f.ctr("suspend", n).fails(75, words: "suspend \(n)", "cp - \(n):/root' (process", "is at work in it")
+            try f.write("gate", "")
             try copy.wait().succeeds()
-            let short = try f.start("exec", n, "--", "sleep", "0.6")
-            usleep(200_000)
+            let short = try f.start("exec", n, "--", "sh", "-c", "echo in; exec sleep 0.3")
+            try short.awaitOutput("in")
             try f.ctr("suspend", n).succeeds()
             try short.wait().succeeds()
             try f.ctr("resume", n).succeeds()

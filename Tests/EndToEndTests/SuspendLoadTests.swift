@@ -91,7 +91,7 @@ struct SuspendLoadTests {
         INPUT
         END
         systemd-run -q --unit session bash /tmp/session.sh
-        for i in $(seq 200); do
+        for i in $(seq 1000); do
             [ -s /tmp/ab.out ] && [ -s /tmp/pg.1.out ] && [ -s /tmp/pg.2.out ] && [ -s /tmp/session.out ] && pgrep -f 'sleep 5000' && exit 0
             sleep 0.1
         done

@@ -212,7 +212,7 @@ import Testing
                     timeout -s KILL $delay "$0" '\(fixture.root)' '\(fixture.state)' >/dev/null || true
                 done
                 # What it had at work ends by itself: soon, and at the latest when a cgroup is free to go.
-                for second in 1 2 3 4 5 6 7 8 9 10; do
+                for second in $(seq 40); do
                     left=$(find '\(fixture.path)' /sys/fs/cgroup -mindepth 1 -maxdepth 3 -name '*ctr-check-*' -newer '\(fixture.path)/start')
                     [ -z "$left" ] && exit 0
                     sleep 1
