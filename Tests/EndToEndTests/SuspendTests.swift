@@ -81,8 +81,12 @@ struct SuspendTests {
             for attempt in 1...5 {
                 let resume = try f.start(f.program, ["resume", n])
                 until(30) {
-                    let checkers = f.processes().filter { f.commandLine($0).contains("checkpoint-memory") }
-                    return checkers.contains { kill($0, SIGKILL) == 0 } || resume.hasEnded
+                    let supervisor = (try? f.number("supervisor", n)) ?? 0
+                    let children = (try? f.text("/proc/\(supervisor)/task/\(supervisor)/children")) ?? ""
+                    let checker = children.split(separator: " ").compactMap { Int32($0) }.first {
+                        f.commandLine($0).contains("checkpoint-memory")
+                    }
+                    return checker.map { kill($0, SIGKILL) == 0 } ?? false || resume.hasEnded
                 }
                 let killed = try resume.wait()
                 if killed.status == 0, attempt < 5 {
