@@ -11,6 +11,7 @@ struct SuspendPlan {
     private(set) var hierarchies: [String] = []
     /// Files that its processes watch.
     private(set) var watched: [String] = []
+    /// As of the last look.
     var room: CheckpointRoom
 
     private let pid: Int32

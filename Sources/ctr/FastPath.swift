@@ -1,5 +1,5 @@
-/// Reads the usual command lines of `run`, `exec` and the verbs that a server lives by without ArgumentParser, which takes 2 ms for a verb of thirty
-/// options: as long as the rest of the start.
+/// Reads the usual command lines of `run`, `exec` and the verbs that a server lives by without ArgumentParser, which takes
+/// 2 ms for a verb of thirty options: as long as the rest of the start.
 ///
 /// It is strict. On whatever it does not know (an unknown option, a value that is missing or wrong, `--help`, short
 /// flags that stand together) it returns nil, and ArgumentParser reads the same words and says what is wrong with
