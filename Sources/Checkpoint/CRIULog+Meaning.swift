@@ -3,6 +3,8 @@ public import Model
 extension CRIULog {
     private static let inFlight =
         "a connection has come that no process has accepted yet (have it accepted, or try again)"
+    static let restless =
+        "its processes start others faster than they can be caught (end what does so, or try again)"
 
     /// What is known of criu's errors, found by meeting them: words of its message, and what an operator should know.
     private static let known: [(words: String, meaning: String)] = [
@@ -56,7 +58,9 @@ extension CRIULog {
     ]
 
     /// Whether a moment later the same dump may succeed.
-    public static func isPassing(_ error: CtrError) -> Bool { error.message.contains(inFlight) }
+    public static func isPassing(_ error: CtrError) -> Bool {
+        error.message.contains(inFlight) || error.message.contains(restless)
+    }
 
     static func meaning(_ words: String) -> String? {
         known.first { words.utf8.count >= $0.words.utf8.count && words.contains($0.words) }?.meaning

@@ -36,9 +36,12 @@ public struct CRIULog: Sendable, Equatable {
     public init(_ log: [UInt8]) {
         var task: String?
         var restored: String?
+        var isOutrun = false
         for line in log.split(separator: 10) {
             let text = String(decoding: line.prefix(1024), as: UTF8.self)
             if let at = text.range(of: "Dumping task (pid: ") { task = CRIULog.task(text[at.upperBound...]) }
+            // It gives up without another word.
+            if text.range(of: "Collected (-1 attempts") != nil { isOutrun = true }
             guard let error = text.range(of: "Error (") else { continue }
             let words = CRIULog.words(text[error.upperBound...])
             if CRIULog.isHarmless(words) { continue }
@@ -50,6 +53,7 @@ public struct CRIULog: Sendable, Equatable {
             }
             if meaning == nil { meaning = CRIULog.meaning(words) }
         }
+        if isOutrun, meaning == nil, reason?.hasPrefix("Dumping FAILED") == true { meaning = CRIULog.restless }
     }
 
     /// `123 comm: nginx)...` of a dump's line about its next process.

@@ -31,6 +31,14 @@ import Testing
         #expect(found.meaning != nil)
     }
 
+    @Test func `that it could not keep up is said where nothing else is`() {
+        let outrun = "(00.078) Collected (-1 attempts, 4 in_progress)\n"
+        let failed = "(00.085) Error (criu/cr-dump.c:1975): Dumping FAILED.\n"
+        #expect(log(outrun + failed).meaning?.contains("faster than they can be caught") == true)
+        #expect(log(failed).meaning == nil)
+        #expect(log(outrun + "(00.08) Error (a.c:1): something else\n" + failed).meaning == nil)
+    }
+
     @Test(arguments: ["", "\n\n", "Error (", "no colon\u{0}\u{1b}[31m", "(00.1) Error (x): "])
     func `a log without sense is no crash`(text: String) {
         #expect(log(text).process == nil)
