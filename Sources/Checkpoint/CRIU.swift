@@ -68,13 +68,23 @@ public struct CRIU: Sendable {
         public func result() throws(CtrError) -> CRIU {
             if let found { return found }
             let answer = answer
-            var text = ""
+            var (bytes, line): ([UInt8], Substring?) = ([], nil)
             do throws(SysError) {
-                text = String(decoding: try answer.fd.read(upTo: 512), as: UTF8.self)
-                _ = try tool.take()?.wait()
+                // Version: 4.2.1
+                while line == nil, bytes.count < 512 {
+                    let more = try answer.fd.read(upTo: 512)
+                    bytes += more
+                    var lines = String(decoding: bytes, as: UTF8.self)
+                        .split(separator: "\n", omittingEmptySubsequences: false)
+                    // There may be more of the last.
+                    if !more.isEmpty { lines.removeLast() }
+                    line = lines.first { $0.hasPrefix("Version: ") }
+                    if more.isEmpty { break }
+                }
             } catch { throw CtrError(.unavailable, "criu: \(path.escaped)", cause: error) }
-            // Version: 4.2.1
-            guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("Version: ") }) else {
+            // Whatever else it has to say, nobody waits for it.
+            _ = tool.take()
+            guard let line else {
                 throw CtrError(.unavailable, "criu: \(path.escaped) does not say its version")
             }
             let version = String(line.dropFirst(9))

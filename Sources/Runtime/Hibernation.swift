@@ -102,7 +102,14 @@ struct CheckpointRoom {
     func checkDisk(_ top: SharedFD) throws(CtrError) {
         let name = running.config.name
         guard let needed else { return }
-        let space = try describing("disk of VPS \(name)") { () throws(SysError) in try top.fd.fileSystemStatus() }
+        var space = try describing("disk of VPS \(name)") { () throws(SysError) in try top.fd.fileSystemStatus() }
+        if space.available < needed {
+            // What was removed lately, a checkpoint for one, is room when that is written down.
+            space = try describing("disk of VPS \(name)") { () throws(SysError) in
+                try top.fd.syncFileSystem()
+                return try top.fd.fileSystemStatus()
+            }
+        }
         if space.available < needed {
             throw CtrError(
                 .failed,

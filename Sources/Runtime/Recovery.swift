@@ -59,12 +59,12 @@ public struct Recovery: Sendable {
                 return try dropLeftovers(files)
             }
         }
+        // Its supervisor may have been killed over that.
+        if let directory = try files.directory() { CheckpointFiles.removeAside(in: directory) }
         switch try mendUnlessSupervised(files) {
         case .supervised: return try mendRunning(files)
         case .orphaned:
             _ = try dropStaleCheckpoint(files)
-            // Its supervisor may have been killed over that.
-            if let directory = try files.directory() { CheckpointFiles.removeAside(in: directory) }
             return try adopt(files)
         case .mended:
             EventLog(host).append(.recovered, vps: name)

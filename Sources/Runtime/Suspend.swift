@@ -40,6 +40,8 @@ public struct Suspend: Sendable {
         defer { withExtendedLifetime(lock) {} }
         if !keepRunning, try files.hasCheckpoint(), try RunningInit.find(files) == nil { return false }
         if packed { try PackedCheckpoint.requireProgram("suspend \(name)") }
+        // By a verb that was killed: a suspended VPS's disk stays as it is, and with work on it half done none is resumed.
+        if try files.keptConfig(in: lock.directory)?.hasUnfinishedDiskWork == true { try DiskHold.mend(files, lock) }
         progress(.step(verb))
         let record = try checkpoint(files, lock, on: host, progress: progress)
         if keepRunning {

@@ -30,6 +30,19 @@ struct HibernateTests {
         #expect(try until(10) { try counted(f, n) > before + 2 }, sourceLocation: location)
     }
 
+    /// What the first has left is room again.
+    @Test func onceMoreAtOnce() throws {
+        try Fixture.withServers { (f) throws in
+            let n = try counter(f, "--disk", "256M")
+            try f.fillMemory(of: n, 100_000_000)
+            for _ in 1...3 {
+                try f.ctr("hibernate", n).succeeds()
+                try f.ctr("resume", n).succeeds()
+            }
+            try goesOn(f, n)
+        }
+    }
+
     @Test func itsMemoryIsOnItsDisk() throws {
         try Fixture.withServers { (f) throws in
             let n = try counter(f, "--disk", "256M", "--memory", "64M")

@@ -137,8 +137,9 @@ struct ResumeCutOffTests {
     }
 
     /// What a resume has used, when its supervisor was killed over the removal.
-    @Test(arguments: ["adopted", "stopped", "suspended", "resumed"]) func whatWasPutAsideIsRemoved(then: String) throws
-    {
+    @Test(arguments: ["running", "adopted", "stopped", "suspended", "resumed"]) func whatWasPutAsideIsRemoved(
+        then: String
+    ) throws {
         try Fixture.withServers { (f) throws in
             let n = try f.counter("--disk", "none")
             let aside = "root/vps/\(n)/checkpoint.removed"

@@ -6,16 +6,20 @@ import Testing
 struct SuspendEngineTests {
     @Test(arguments: [
         ("old", "is version 3.17, 4.2 or later is needed"), ("mute", "does not say its version"), ("missing", "not at"),
+        ("noisy", "does not say its version"), ("slow", "is version 3.17"),
     ]) func oneThatWillNotDo(criu: String, reason: String) throws {
         try Fixture.withServers { (f) throws in
             let n = try f.counter("--disk", "none")
             try f.write("old", "#!/bin/sh\necho 'Version: 3.17'\n", mode: 0o755)
             try f.write("mute", "#!/bin/sh\n", mode: 0o755)
+            try f.write("noisy", "#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\000' x\n", mode: 0o755)
+            try f.write("slow", "#!/bin/sh\nprintf Ver; sleep 0.3; printf 'sion: 3.17'\n", mode: 0o755)
             let config = try f.text("config.json").dropLast() + ", \"criu\": \"\(f.path)/\(criu)\"}"
             try f.write("other.json", String(config))
             let ctr = "export CTR_CONFIG=$PWD/other.json; $CTR"
             try f.sh("\(ctr) suspend \(n)").fails(69, words: "criu", reason)
             #expect(try f.state(n) == "running" && !f.sh("ls root/vps/\(n)").out.contains("checkpoint"))
+            #expect(try !f.sh("ls state/\(n)").out.contains("criu"))
             try f.goesOn(n)
             try f.ctr("suspend", n).succeeds()
             try f.sh("\(ctr) resume \(n)").fails(69, words: "criu", reason)

@@ -136,6 +136,23 @@ struct SuspendHardTests {
         }
     }
 
+    /// What a verb has left on its disk that was killed is finished before: nothing could do it while it is suspended.
+    @Test(arguments: ["suspend", "hibernate"]) func workOnItsDiskIsHalfDone(verb: String) throws {
+        if let lack = Disks.lack { try Test.cancel(Comment(rawValue: lack)) }
+        try Fixture.withServers { (f) throws in
+            let n = try f.counter("--disk", "256M")
+            let config = try f.text("config.json")
+            try f.wrapCRIU(before: "kill -9 $PPID; exit 1", atTheEnd: ":")
+            #expect(try f.ctr("snapshot", "create", n, "one", "--memory").status == 128 + SIGKILL)
+            try f.write("config.json", config)
+            #expect(try f.text("root/vps/\(n)/config.json").contains("diskWork"))
+            try f.ctr(verb, n).succeeds()
+            try f.ctr("resume", n).succeeds()
+            try f.goesOn(n)
+            #expect(try f.ctr("snapshot", "list", "-q", n).succeeds().lines == [])
+        }
+    }
+
     /// It is tried again, and goes on where it was; where criu could never keep up, that is said.
     @Test func processesThatStartOthersAllTheTime() throws {
         try Fixture.withServers { (f) throws in
