@@ -57,7 +57,8 @@ extension CRIULog {
         ("Can't fix up file", "a file that is open was removed and can't be named again"),
     ]
 
-    /// Whether a moment later the same dump may succeed.
+    /// Whether a moment later the same dump may succeed: a server at work has at some instants a connection that it has not
+    /// accepted, and processes that start others are sometimes caught.
     public static func isPassing(_ error: CtrError) -> Bool {
         error.message.contains(inFlight) || error.message.contains(restless)
     }

@@ -105,6 +105,7 @@ public struct Suspend: Sendable {
         }
         plan.record.keepsRunning = keepRunning
         plan.record.snapshot = snapshot
+        // Of these the record is in the VPS's directory before there is a place for the checkpoint.
         if onDisk { plan.record.criu = try asked.result().version }
         Ending(files: files).countTraffic(target.config)
         let memory = plan.room.memory ?? 0
@@ -183,7 +184,7 @@ public struct Suspend: Sendable {
         files.sweepCheckpoints(in: lock.directory)
     }
 
-    /// A server at work has at some instants a connection that it has not accepted, with which it can't be written down.
+    /// Again where criu failed for what passes: see ``CRIULog/isPassing(_:)``.
     private func dump(
         _ plan: SuspendPlan, _ files: VPSFiles, _ lock: VerbLock, _ state: SharedFD, _ inside: SharedFD,
         _ asked: CRIU.Search, progress: @escaping (Int64) -> Void

@@ -7,47 +7,24 @@ import Testing
     .serialized, .enabled(if: Suspending.lack == nil, Comment(rawValue: Suspending.lack ?? "")),
     .enabled(if: Disks.lack == nil, Comment(rawValue: Disks.lack ?? "")))
 struct HibernateTests {
-    private func counter(_ f: Fixture, _ options: String...) throws -> String {
-        let n = f.name()
-        try f.start(f.program, ["create", n, "--template", "minimal"] + options).wait().succeeds()
-        try f.ctr("start", n).succeeds()
-        try f.ctr(
-            "exec", n, "--", "sh", "-c",
-            "mkdir -p /root; setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i >> /root/n; sleep 0.1; done' "
-                + "</dev/null >/dev/null 2>&1 & until [ -s /root/n ]; do sleep 0.05; done"
-        ).succeeds()
-        return n
-    }
-
-    private func counted(_ f: Fixture, _ n: String, at location: SourceLocation = #_sourceLocation) throws -> Int {
-        let lines = try f.ctr("exec", n, "--", "cat", "/root/n").succeeds(at: location).lines
-        #expect(lines == (1...max(1, lines.count)).map { "\($0)" }, "a gap", sourceLocation: location)
-        return lines.count
-    }
-
-    private func goesOn(_ f: Fixture, _ n: String, at location: SourceLocation = #_sourceLocation) throws {
-        let before = try counted(f, n, at: location)
-        #expect(try until(10) { try counted(f, n) > before + 2 }, sourceLocation: location)
-    }
-
     /// What the first has left is room again.
     @Test func onceMoreAtOnce() throws {
         try Fixture.withServers { (f) throws in
-            let n = try counter(f, "--disk", "256M")
+            let n = try f.counter("--disk", "256M")
             try f.fillMemory(of: n, 100_000_000)
             for _ in 1...3 {
                 try f.ctr("hibernate", n).succeeds()
                 try f.ctr("resume", n).succeeds()
             }
-            try goesOn(f, n)
+            try f.goesOn(n)
         }
     }
 
     @Test func itsMemoryIsOnItsDisk() throws {
         try Fixture.withServers { (f) throws in
-            let n = try counter(f, "--disk", "256M", "--memory", "64M")
+            let n = try f.counter("--disk", "256M", "--memory", "64M")
             for verb in ["start", "resume"] {
-                let before = try counted(f, n)
+                let before = try f.counted(n)
                 try f.ctr("hibernate", n).succeeds()
                 #expect(try f.state(n) == "hibernated")
                 #expect(!f.exists("root/vps/\(n)/checkpoint") && !f.exists("root/vps/\(n)/checkpoint.new"))
@@ -64,8 +41,8 @@ struct HibernateTests {
                 try f.ctr(verb, n).succeeds()
                 #expect(try f.state(n) == "running")
                 #expect(!f.exists("root/vps/\(n)/hibernated"))
-                #expect(try counted(f, n) >= before)
-                try goesOn(f, n)
+                #expect(try f.counted(n) >= before)
+                try f.goesOn(n)
             }
             // Nothing of it is left on the disk.
             try f.ctr("stop", n).succeeds()
@@ -78,27 +55,27 @@ struct HibernateTests {
 
     @Test func withoutRoomItRunsOn() throws {
         try Fixture.withServers { (f) throws in
-            let n = try counter(f, "--disk", "128M", "--memory", "256M")
+            let n = try f.counter("--disk", "128M", "--memory", "256M")
             try f.ctr("exec", n, "--", "dd", "if=/dev/urandom", "of=/dev/shm/much", "bs=1M", "count=120").succeeds()
             try f.ctr("hibernate", n).fails(1, words: "needs up to", "are left", "runs on")
             #expect(try f.state(n) == "running")
             #expect(!f.exists("root/vps/\(n)/hibernated") && !f.exists("root/vps/\(n)/hibernated.new"))
-            try goesOn(f, n)
+            try f.goesOn(n)
             try f.ctr("exec", n, "--", "rm", "/dev/shm/much").succeeds()
             try f.ctr("hibernate", n).succeeds()
             try f.ctr("start", n).succeeds()
-            try goesOn(f, n)
+            try f.goesOn(n)
         }
         try Fixture.withServers { (f) throws in
-            let n = try counter(f, "--disk", "none")
+            let n = try f.counter("--disk", "none")
             try f.ctr("hibernate", n).fails(1, words: "no disk of its own", "ctr suspend")
-            try goesOn(f, n)
+            try f.goesOn(n)
         }
     }
 
     @Test func itsMemoryCanBeGivenUp() throws {
         try Fixture.withServers { (f) throws in
-            let n = try counter(f, "--disk", "256M")
+            let n = try f.counter("--disk", "256M")
             try f.ctr("hibernate", n).succeeds()
             try f.sh("touch root/vps/\(n)/disk.img").succeeds()
             for _ in 1...2 { try f.ctr("start", n).fails(1, words: "its disk was changed") }
@@ -117,7 +94,7 @@ struct HibernateTests {
         ("resume", "supervisor", 220),
     ]) func killedAtAnyMoment(verb: String, whom: String, milliseconds: Int) throws {
         try Fixture.withServers { (f) throws in
-            let n = try counter(f, "--disk", "256M")
+            let n = try f.counter("--disk", "256M")
             if verb == "resume" { try f.ctr("hibernate", n).succeeds() }
             let run = try f.start(verb, n)
             usleep(UInt32(milliseconds) * 1000)
@@ -139,7 +116,7 @@ struct HibernateTests {
             #expect(try until(30) { try !f.exists("root/vps/\(n)/hibernated") || f.state(n) == "hibernated" })
             if try f.state(n) == "hibernated" { try f.ctr("resume", n).succeeds() }
             #expect(try f.state(n) == "running")
-            try goesOn(f, n)
+            try f.goesOn(n)
         }
     }
 }
